@@ -1,0 +1,57 @@
+// The commands, and what they share: option tables with help, model arguments, exit codes.
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "core/error.h"
+#include "core/log.h"
+#include <stdint.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef enum OptionKind {
+    OPT_FLAG,   // bool *
+    OPT_TEXT,   // const char **
+    OPT_INT,    // int64_t *, within [min, max]
+    OPT_DOUBLE, // double *, within [min, max]
+    OPT_LIST,   // OptionList *: may be given again and again
+} OptionKind;
+
+typedef struct OptionList {
+    const char *items[256];
+    int count;
+} OptionList;
+
+typedef struct Option {
+    const char *name;  // long name without dashes
+    char letter;       // short name or 0
+    OptionKind kind;
+    void *value;
+    const char *argument; // what the help calls its value: "FILE"; NULL for flags
+    const char *help;     // its default included
+    double min, max;
+} Option;
+
+typedef struct Command {
+    const char *name;
+    const char *summary;  // one line, for `nibble --help`
+    const char *usage;    // "MODEL... [options]"
+    const char *examples; // lines
+    int (*run)(int argc, char **argv); // argv[0] is the command's name
+} Command;
+
+extern const Command command_convert, command_quant, command_eval, command_generate, command_tokenize, command_info,
+    command_verify;
+
+// Parses argv by the table (which ends with a NULL name; --help, -q, -v, --threads N are everyone's) and leaves the
+// operands in argv[0 .. *operands-1]. Returns -1 to go on, else the exit code (after help: 0; after a usage message: 2).
+int options_parse(const Command *command, const Option *options, int argc, char **argv, int *operands);
+
+// Prints the one-line error and returns EXIT_FAILED.
+int fail(const Error *err);
+// Prints "nibble NAME: message" and a hint to --help; returns EXIT_USAGE.
+int usage_error(const Command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Writes a report made elsewhere to FILE or, for "-", to stdout; through a temporary file. Returns an exit code.
+int write_report(const char *path, const char *text, Error *err);
+
+#endif

@@ -1,0 +1,33 @@
+// Model families: each is one file here that says how its config and tensor names map onto the internal description.
+#ifndef CONVERT_FAMILY_H
+#define CONVERT_FAMILY_H
+
+#include "formats/model.h"
+
+// A tensor name in the source and inside; a '#' stands for a layer number.
+typedef struct NameMap {
+    const char *source;   // "model.layers.#.self_attn.q_proj.weight"
+    const char *internal; // "blk.#.attn_q.weight"; NULL: known, not needed, left out (rotary tables that old files carry)
+} NameMap;
+
+typedef struct Family {
+    const char *name;         // model_type in config.json: "llama"
+    const char *architecture; // architectures[0]: "LlamaForCausalLM"
+    const NameMap *names;     // ends with {NULL, NULL}
+    bool (*describe)(const cJSON *config, ModelDesc *desc, Error *err);
+} Family;
+
+extern const Family family_llama;
+
+// By model_type, else by architecture; the message names the family asked for and those supported.
+const Family *family_find(const cJSON *config, Error *err);
+
+// Shared by families whose config speaks transformers' common keys.
+bool describe_common(const cJSON *config, ModelDesc *desc, Error *err); // sizes, norm, activation, tying, ids
+bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err);   // rope_theta with rope_scaling or rope_parameters
+
+// The internal name of a source name (buf of at least 256 bytes): NULL when the family has no such tensor,
+// "" when it is one to leave out.
+const char *family_internal_name(const Family *family, const char *source, char *buf, size_t size);
+
+#endif

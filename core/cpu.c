@@ -1,0 +1,57 @@
+#include "core/cpu.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+static const char *const names[CPU_LEVELS] = {"scalar", "avx2", "avx512", "neon"};
+
+static Cpu found;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+const char *cpu_level_name(CpuLevel level) { return names[level]; }
+
+bool cpu_has_level(CpuLevel level) {
+    switch (level) {
+    case CPU_SCALAR: return true;
+#if defined(__x86_64__)
+    case CPU_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case CPU_AVX512:
+        return cpu_has_level(CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__)
+    case CPU_NEON: return true; // part of the base architecture
+#endif
+    default: return false;
+    }
+}
+
+static void cpu_find(void) {
+    const char *cap = getenv("NIBBLE_CPU");
+    found.level = CPU_SCALAR;
+    for (int l = CPU_SCALAR; l < CPU_LEVELS; l++) {
+        if (cpu_has_level((CpuLevel)l)) found.level = (CpuLevel)l;
+        if (cap && strcmp(cap, names[l]) == 0) break;
+    }
+#if defined(__x86_64__)
+    if (found.level == CPU_AVX512) {
+        found.vnni = __builtin_cpu_supports("avx512vnni");
+        found.bf16 = __builtin_cpu_supports("avx512bf16");
+    }
+#elif defined(__aarch64__) && defined(__linux__)
+    if (found.level == CPU_NEON) found.dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+    if (found.level == CPU_NEON) found.dotprod = true; // every Apple CPU that runs this
+#endif
+}
+
+const Cpu *cpu_get(void) {
+    pthread_once(&once, cpu_find);
+    return &found;
+}

@@ -1,0 +1,20 @@
+// What the CPU can do, found once. NIBBLE_CPU=scalar|avx2|avx512|neon caps it (never raises it).
+#ifndef CORE_CPU_H
+#define CORE_CPU_H
+
+#include <stdbool.h>
+
+typedef enum CpuLevel { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_NEON, CPU_LEVELS } CpuLevel;
+
+typedef struct Cpu {
+    CpuLevel level;  // avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL beside those
+    bool vnni;       // AVX512_VNNI, at level avx512
+    bool bf16;       // AVX512_BF16, at level avx512
+    bool dotprod;    // NEON dot products, at level neon
+} Cpu;
+
+const Cpu *cpu_get(void);
+const char *cpu_level_name(CpuLevel level);
+bool cpu_has_level(CpuLevel level); // whether this machine can run code of that level, the cap notwithstanding
+
+#endif

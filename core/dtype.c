@@ -1,0 +1,46 @@
+#include "core/dtype.h"
+
+#include "core/size.h"
+#include <string.h>
+#include <strings.h>
+
+static const DTypeInfo table[DT_COUNT] = {
+    [DT_F32] = {"f32", "F32", 0, 1, 4},         [DT_F16] = {"f16", "F16", 1, 1, 2},
+    [DT_BF16] = {"bf16", "BF16", 30, 1, 2},     [DT_F64] = {"f64", "F64", 28, 1, 8},
+    [DT_I8] = {"i8", "I8", 24, 1, 1},           [DT_I16] = {"i16", "I16", 25, 1, 2},
+    [DT_I32] = {"i32", "I32", 26, 1, 4},        [DT_I64] = {"i64", "I64", 27, 1, 8},
+    [DT_U8] = {"u8", "U8", -1, 1, 1},           [DT_BOOL] = {"bool", "BOOL", -1, 1, 1},
+    [DT_Q8_0] = {"q8_0", NULL, 8, 32, 34},      [DT_Q4_0] = {"q4_0", NULL, 2, 32, 18},
+    [DT_Q4_1] = {"q4_1", NULL, 3, 32, 20},      [DT_Q5_0] = {"q5_0", NULL, 6, 32, 22},
+    [DT_Q5_1] = {"q5_1", NULL, 7, 32, 24},      [DT_IQ4_NL] = {"iq4_nl", NULL, 20, 32, 18},
+    [DT_Q4_K] = {"q4_k", NULL, 12, 256, 144},   [DT_Q5_K] = {"q5_k", NULL, 13, 256, 176},
+    [DT_Q6_K] = {"q6_k", NULL, 14, 256, 210},
+};
+
+const DTypeInfo *dtype_info(DType type) { return &table[type]; }
+
+bool dtype_from_name(const char *name, DType *type) {
+    for (int i = 0; i < DT_COUNT; i++)
+        if (strcasecmp(table[i].name, name) == 0) {
+            *type = (DType)i;
+            return true;
+        }
+    return false;
+}
+
+bool dtype_from_safetensors(const char *name, DType *type) {
+    for (int i = 0; i < DT_COUNT; i++)
+        if (table[i].safetensors && strcmp(table[i].safetensors, name) == 0) {
+            *type = (DType)i;
+            return true;
+        }
+    return false;
+}
+
+bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes) {
+    const DTypeInfo *t = &table[type];
+    if (cols < 0 || cols % t->block) return false;
+    return size_mul((size_t)(cols / t->block), t->block_bytes, bytes);
+}
+
+const char *dtype_block_names(void) { return "q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, q4_k, q5_k, q6_k"; }

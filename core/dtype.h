@@ -1,0 +1,56 @@
+// Element and block types: one table for every name and size that the program knows.
+// Block types are GGUF's, byte for byte (ggml-common.h; https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+#ifndef CORE_DTYPE_H
+#define CORE_DTYPE_H
+
+#include "core/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum DType {
+    DT_F32,
+    DT_F16,
+    DT_BF16,
+    DT_F64,
+    DT_I8,
+    DT_I16,
+    DT_I32,
+    DT_I64,
+    DT_U8,
+    DT_BOOL,
+    DT_Q8_0,
+    DT_Q4_0,
+    DT_Q4_1,
+    DT_Q5_0,
+    DT_Q5_1,
+    DT_IQ4_NL,
+    DT_Q4_K,
+    DT_Q5_K,
+    DT_Q6_K,
+    DT_COUNT
+} DType;
+
+typedef struct DTypeInfo {
+    const char *name;        // in commands, reports and .nib: "q4_0"
+    const char *safetensors; // in a safetensors header: "BF16"; NULL where it has none
+    int ggml;                // ggml_type in GGUF; -1 where it has none
+    uint16_t block;          // elements in a block; 1 for plain types
+    uint16_t block_bytes;    // bytes of a block
+} DTypeInfo;
+
+const DTypeInfo *dtype_info(DType type);
+
+static inline const char *dtype_name(DType type) { return dtype_info(type)->name; }
+static inline bool dtype_is_block(DType type) { return dtype_info(type)->block > 1; }
+
+// Finds a type by its name, in any case (Q4_K is q4_k). False where there is none.
+bool dtype_from_name(const char *name, DType *type);
+bool dtype_from_safetensors(const char *name, DType *type);
+
+// Bytes of a row of `cols` elements; false when the block does not divide cols or the size overflows.
+bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes);
+
+// "q8_0, q4_0, ..." : the block types, for messages. A static string.
+const char *dtype_block_names(void);
+
+#endif

@@ -1,0 +1,43 @@
+// Files in by mmap, files out by a temporary that is synced and renamed: a reader sees the old file or the whole new one.
+#ifndef CORE_FILE_H
+#define CORE_FILE_H
+
+#include "core/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct FileMap {
+    char *path;
+    const uint8_t *data; // read-only; NULL when the file is empty
+    size_t size;
+} FileMap;
+
+// Maps a regular file whole, for reading. On failure the message names the path. file_unmap(NULL) is fine.
+FileMap *file_map(const char *path, Error *err);
+void file_unmap(FileMap *map);
+
+// Gives the pages of a range back to the system (they are read again when touched): keeps the resident set small.
+void file_release(const FileMap *map, const void *start, size_t size);
+
+// Reads a small text file whole (at most `limit` bytes), with a NUL added. Free with mem_free.
+char *file_read(const char *path, size_t limit, size_t *size, Error *err);
+
+bool file_exists(const char *path);
+bool file_is_directory(const char *path);
+
+// directory + "/" + name, refusing names that leave the directory ("..", absolute ones). Free with mem_free.
+char *file_join(const char *directory, const char *name, Error *err);
+
+typedef struct FileOut FileOut;
+
+// Starts the file that will replace `path`; reserves `expected` bytes (0: unknown) so that a full disk is found now.
+// Nothing appears at `path` before file_out_commit; where the system can, not even a temporary name.
+FileOut *file_out_open(const char *path, uint64_t expected, Error *err);
+bool file_out_write(FileOut *out, const void *data, size_t size, Error *err); // appends
+bool file_out_pad(FileOut *out, size_t align, Error *err);                    // zeros up to a multiple of align
+bool file_out_patch(FileOut *out, uint64_t at, const void *data, size_t size, Error *err); // overwrites what was written
+uint64_t file_out_size(const FileOut *out);
+bool file_out_commit(FileOut *out, Error *err); // syncs, renames, frees out (also when it fails)
+void file_out_abort(FileOut *out);              // leaves what was there before; frees out. NULL is fine
+
+#endif
