@@ -11,7 +11,7 @@ WARN     := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 comma    := ,
 # No contraction and no reassociation: the same source gives the same digits on every instruction set.
-override CFLAGS += -std=c11 $(OPT) -ffp-contract=off -fno-math-errno $(WARN) $(SANFLAGS) -fopenmp -pthread -I. $(PKG_CFLAGS)
+override CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno $(WARN) $(SANFLAGS) -fopenmp -pthread -I. $(PKG_CFLAGS)
 
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   = $(shell pkg-config --libs $(PKGS))

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "core/file.h"
 
 #include "core/mem.h"
