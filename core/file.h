@@ -24,6 +24,8 @@ char *file_read(const char *path, size_t limit, size_t *size, Error *err);
 
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
+bool file_same(const char *a, const char *b); // both are there and are one file, links followed
+uint64_t file_size(const char *path);         // 0 where it is not there
 
 // directory + "/" + name, refusing names that leave the directory ("..", absolute ones). Free with mem_free.
 char *file_join(const char *directory, const char *name, Error *err);

@@ -32,7 +32,11 @@ const char *tensor_shape_text(const Tensor *t, char buf[96]) {
 }
 
 bool tensor_verify(const Tensor *t, Error *err) {
-    if (!t->has_hash || hash_equal(hash_bytes(t->data, t->bytes), t->hash)) return true;
+    return !t->has_hash || tensor_verify_hash(t, hash_bytes(t->data, t->bytes), err);
+}
+
+bool tensor_verify_hash(const Tensor *t, Hash found, Error *err) {
+    if (!t->has_hash || hash_equal(found, t->hash)) return true;
     return error_set(err, "%s: tensor %s: its bytes do not match their XXH3 hash: the file is damaged; make or fetch it again",
                      t->file ? t->file->path : "?", t->name);
 }

@@ -38,5 +38,7 @@ const char *tensor_shape_text(const Tensor *t, char buf[96]);
 
 // Checks the bytes against the hash that the file states (nothing to do where it states none).
 bool tensor_verify(const Tensor *t, Error *err);
+// The same for a hash that the caller computed on the way (HashStream), where the file states one.
+bool tensor_verify_hash(const Tensor *t, Hash found, Error *err);
 
 #endif
