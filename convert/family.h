@@ -26,6 +26,9 @@ const Family *family_find(const cJSON *config, Error *err);
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err); // sizes, norm, activation, tying, ids
 bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err);   // rope_theta with rope_scaling or rope_parameters
 
+// The source name of an internal one, for messages; the internal name itself where the family has none.
+const char *family_source_name(const Family *family, const char *internal, char *buf, size_t size);
+
 // The internal name of a source name (buf of at least 256 bytes): NULL when the family has no such tensor,
 // "" when it is one to leave out.
 const char *family_internal_name(const Family *family, const char *source, char *buf, size_t size);

@@ -23,6 +23,12 @@ cJSON *json_parse(const char *text, size_t size, Error *err) {
     return value;
 }
 
+bool json_bounded(const char *text, size_t size, size_t values, Error *err) {
+    size_t count = 1;
+    for (size_t i = 0; i < size; i++) count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return count <= values || error_set(err, "its JSON has more than %zu values", values);
+}
+
 cJSON *json_read(const char *path, size_t limit, Error *err) {
     size_t size;
     char *text = file_read(path, limit, &size, err);

@@ -21,6 +21,9 @@ typedef struct Tensor {
     bool has_hash;
 } Tensor;
 
+// What messages call it: its name in the source, which people know; else the internal one.
+static inline const char *tensor_label(const Tensor *t) { return t->source ? t->source : t->name ? t->name : "?"; }
+
 static inline int64_t tensor_cols(const Tensor *t) { return t->dims ? t->shape[t->dims - 1] : 1; }
 static inline int64_t tensor_rows(const Tensor *t) {
     int64_t n = 1;

@@ -47,6 +47,7 @@ typedef struct ModelDesc {
     Activation activation; // MLP: down(act(gate x) * up x)
     Rope rope;
     bool tied;         // the head is the embedding
+    bool qkv_bias, attn_output_bias, mlp_bias; // which linear layers have a bias (all of their kind, in every layer)
     int64_t bos, eos;  // ids from the config, -1 where absent; the tokenizer's own word on adding BOS comes first
 } ModelDesc;
 
@@ -72,6 +73,8 @@ typedef struct Model {
     ModelDesc desc;
     Tensor *tensors; // in file order
     size_t tensor_count, tensor_capacity;
+    uint32_t *slots; // hash table over the tensors' names: index + 1, 0 where free
+    size_t slot_count;
     ModelFile *files;
     size_t file_count, file_capacity;
     FileMap **maps; // what the tensors point into
@@ -79,6 +82,8 @@ typedef struct Model {
     cJSON *recipe;       // array: the steps that made it, oldest first; empty for a download
     cJSON *sources;      // array of {"file","bytes","xxh3"}: what the first step read; NULL for a download until hashed
     uint64_t file_bytes; // on disk: the .nib, or the weight files of a directory
+    Hash identity;       // of a .nib: the hash of its index, which holds the hashes of all else
+    bool has_identity;
 } Model;
 
 void model_free(Model *model); // NULL is fine
@@ -90,12 +95,17 @@ const Tensor *model_layer_tensor(const Model *model, int64_t layer, const char *
 const ModelFile *model_file(const Model *model, const char *name);
 
 // Appends, taking ownership of what it is given only on success (tensor->name and ->source; data; map).
+// A tensor whose name is there already is an error, in the words of its source name.
 bool model_add_tensor(Model *model, const Tensor *tensor, Error *err);
 bool model_add_file(Model *model, const char *name, const void *data, size_t size, Error *err); // copies
 bool model_add_map(Model *model, FileMap *map, Error *err);
 
 uint64_t model_tensor_bytes(const Model *model);
 double model_bits_per_weight(const Model *model); // over all tensors
+
+// Writes the internal name of the first tensor that the description calls for and the model lacks; false: none is missing.
+enum { MODEL_NAME = 256 }; // bytes that any internal name fits in
+bool model_missing(const Model *model, char name[MODEL_NAME]);
 
 // Every tensor that the description calls for is there once with the shape it calls for, and no other is.
 // The message names the first that is missing, unknown, double or misshapen, by its source name.

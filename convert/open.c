@@ -1,0 +1,141 @@
+#include "convert/open.h"
+
+#include "convert/family.h"
+#include "core/mem.h"
+#include "formats/huggingface.h"
+#include "formats/nib.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { CONFIG_VALUES = 100000 };
+
+static Model *model_new(const char *path, Error *err) {
+    Model *model = mem_alloc(1, sizeof *model, err);
+    if (!model) return NULL;
+    model->desc.bos = model->desc.eos = -1;
+    model->path = mem_text(path, strlen(path), err);
+    model->recipe = cJSON_CreateArray();
+    if (model->path && !model->recipe) error_set(err, "out of memory");
+    if (model->path && model->recipe) return model;
+    model_free(model);
+    return NULL;
+}
+
+static const Family *describe(Model *model, Error *err) {
+    const ModelFile *file = model_file(model, "config.json");
+    if (!file) {
+        error_set(err, "%s: has no config.json: not a Hugging Face model directory?", model->path);
+        return NULL;
+    }
+    const char *text = (const char *)file->data;
+    cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
+    const Family *family = NULL;
+    if (config && !cJSON_IsObject(config))
+        error_set(err, "is not a JSON object");
+    else if (config)
+        family = family_find(config, err);
+    bool ok = family && family->describe(config, &model->desc, err) && model_desc_check(&model->desc, err);
+    cJSON_Delete(config);
+    if (!ok) {
+        error_prefix(err, "%s/config.json", model->path);
+        return NULL;
+    }
+    snprintf(model->desc.family, sizeof model->desc.family, "%s", family->name);
+    return family;
+}
+
+// Tensors with equal bytes: a tied head that was saved as well.
+static bool same_bytes(const Tensor *a, const Tensor *b) {
+    return a && a->type == b->type && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
+}
+
+static bool add_tensor(Model *model, const Family *family, const SafeTensors *shard, const Tensor *t, Error *err) {
+    char buf[MODEL_NAME];
+    const char *name = family_internal_name(family, t->source, buf, sizeof buf);
+    if (!name)
+        return error_set(err, "%s: tensor %s is none that the family %s has", shard->map->path, t->source,
+                         family->name);
+    if (!*name) return true;
+    Tensor own = *t;
+    own.name = mem_text(name, strlen(name), err);
+    own.source = own.name ? mem_text(t->source, strlen(t->source), err) : NULL;
+    if (own.source && model_add_tensor(model, &own, err)) return true;
+    mem_free(own.name);
+    mem_free(own.source);
+    return error_prefix(err, "%s", shard->map->path);
+}
+
+// Where the config ties the head to the embedding, transformers does so whatever an lm_head.weight in the file says.
+// One that holds the same bytes is left out; a different one means that config and weights do not belong together.
+static bool check_tied_head(const Model *model, const Family *family, const HfWeights *w, const Tensor **head,
+                            Error *err) {
+    char buf[MODEL_NAME];
+    *head = NULL;
+    if (!model->desc.tied) return true;
+    const char *head_name = family_source_name(family, "output.weight", buf, sizeof buf);
+    for (size_t i = 0; !*head && i < w->count; i++) *head = safetensors_find(w->shards[i], head_name);
+    const Tensor *embedding = NULL;
+    const char *embedding_name = family_source_name(family, "token_embd.weight", buf, sizeof buf);
+    for (size_t i = 0; !embedding && i < w->count; i++) embedding = safetensors_find(w->shards[i], embedding_name);
+    if (!*head || !embedding || same_bytes(embedding, *head)) return true;
+    return error_set(
+        err,
+        "%s: the config ties the head to the embedding (tie_word_embeddings), but %s differs from %s: set it "
+        "to false in config.json if the head is its own",
+        model->path, (*head)->source, embedding->source);
+}
+
+static bool add_weights(Model *model, const Family *family, HfWeights *w, Error *err) {
+    const Tensor *tied_head;
+    if (!check_tied_head(model, family, w, &tied_head, err)) return false;
+    for (size_t s = 0; s < w->count; s++) {
+        SafeTensors *shard = w->shards[s];
+        for (size_t i = 0; i < shard->count; i++)
+            if (&shard->tensors[i] != tied_head && !add_tensor(model, family, shard, &shard->tensors[i], err))
+                return false;
+        if (!model_add_map(model, shard->map, err)) return false;
+        model->file_bytes += shard->map->size;
+        shard->map = NULL; // the model's now
+    }
+    char name[MODEL_NAME], buf[MODEL_NAME];
+    if (model_missing(model, name))
+        return error_set(err, "%s: tensor %s is missing", model->path,
+                         family_source_name(family, name, buf, sizeof buf));
+    return model_check(model, err);
+}
+
+static bool open_directory(Model *model, Error *err) {
+    HfWeights weights;
+    if (!hf_read_files(model->path, model, err)) return false;
+    const Family *family = describe(model, err);
+    if (!family || !hf_open_weights(model->path, &weights, err)) return false;
+    bool ok = add_weights(model, family, &weights, err);
+    hf_close_weights(&weights);
+    return ok;
+}
+
+static bool check_path(const char *path, Error *err) {
+    return file_exists(path) || error_set(err, "%s: there is no such file or directory", path);
+}
+
+Model *model_open(const char *path, Error *err) {
+    if (!check_path(path, err)) return NULL;
+    if (!file_is_directory(path)) {
+        if (nib_is(path)) return nib_open(path, err);
+        error_set(err, "%s: is neither a .nib file nor a directory with a Hugging Face model", path);
+        return NULL;
+    }
+    Model *model = model_new(path, err);
+    if (!model || open_directory(model, err)) return model;
+    model_free(model);
+    return NULL;
+}
+
+Model *model_open_tokenizer(const char *path, Error *err) {
+    if (!check_path(path, err)) return NULL;
+    if (!file_is_directory(path)) return model_open(path, err);
+    Model *model = model_new(path, err);
+    if (!model || hf_read_files(path, model, err)) return model;
+    model_free(model);
+    return NULL;
+}
