@@ -9,18 +9,6 @@
 
 enum { CONFIG_VALUES = 100000 };
 
-static Model *model_new(const char *path, Error *err) {
-    Model *model = mem_alloc(1, sizeof *model, err);
-    if (!model) return NULL;
-    model->desc.bos = model->desc.eos = -1;
-    model->path = mem_text(path, strlen(path), err);
-    model->recipe = cJSON_CreateArray();
-    if (model->path && !model->recipe) error_set(err, "out of memory");
-    if (model->path && model->recipe) return model;
-    model_free(model);
-    return NULL;
-}
-
 static const Family *describe(Model *model, Error *err) {
     const ModelFile *file = model_file(model, "config.json");
     if (!file) {

@@ -37,6 +37,18 @@ static bool slots_grow(Model *model, Error *err) {
     return true;
 }
 
+Model *model_new(const char *path, Error *err) {
+    Model *model = mem_alloc(1, sizeof *model, err);
+    if (!model) return NULL;
+    model->desc.bos = model->desc.eos = -1;
+    model->path = mem_text(path, strlen(path), err);
+    model->recipe = cJSON_CreateArray();
+    if (model->path && !model->recipe) error_set(err, "out of memory");
+    if (model->path && model->recipe) return model;
+    model_free(model);
+    return NULL;
+}
+
 void model_free(Model *model) {
     if (!model) return;
     for (size_t i = 0; i < model->tensor_count; i++) {

@@ -86,6 +86,8 @@ typedef struct Model {
     bool has_identity;
 } Model;
 
+// An empty one, its recipe an empty array; path is copied. NULL with a message when memory is out.
+Model *model_new(const char *path, Error *err);
 void model_free(Model *model); // NULL is fine
 
 // By internal name; NULL where absent.

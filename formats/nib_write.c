@@ -1,0 +1,176 @@
+#include "formats/nib.h"
+
+#include "core/mem.h"
+#include "formats/nib_format.h"
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+struct NibWriter {
+    FileOut *out;
+    const Model *model;
+    cJSON *tensors; // the index's list, so far
+    // the tensor being written
+    Tensor tensor; // its texts belong to the caller's
+    uint64_t offset, came;
+    HashStream *hash; // NULL between tensors
+};
+
+static bool no_memory(Error *err) { return error_set(err, "out of memory"); }
+
+static void writer_free(NibWriter *w) {
+    if (w->hash) hash_stream_end(w->hash);
+    cJSON_Delete(w->tensors);
+    mem_free(w);
+}
+
+void nib_abort(NibWriter *w) {
+    if (!w) return;
+    file_out_abort(w->out);
+    writer_free(w);
+}
+
+NibWriter *nib_create(const char *path, const Model *model, uint64_t expected, Error *err) {
+    static const uint8_t header[NIB_HEADER_BYTES]; // its place; the real one comes last
+    NibWriter *w = mem_alloc(1, sizeof *w, err);
+    if (!w) return NULL;
+    w->model = model;
+    w->tensors = cJSON_CreateArray();
+    if (!w->tensors)
+        no_memory(err);
+    else
+        w->out = file_out_open(path, expected, err);
+    if (w->out && file_out_write(w->out, header, sizeof header, err)) return w;
+    nib_abort(w);
+    return NULL;
+}
+
+bool nib_tensor_begin(NibWriter *w, const Tensor *like, Error *err) {
+    w->tensor = *like;
+    w->came = 0;
+    if (!tensor_size(&w->tensor, err) || !file_out_pad(w->out, NIB_ALIGN, err)) return false;
+    w->offset = file_out_size(w->out);
+    w->hash = hash_stream_new();
+    return w->hash || no_memory(err);
+}
+
+bool nib_tensor_write(NibWriter *w, const void *data, size_t size, Error *err) {
+    w->came += size;
+    hash_stream_add(w->hash, data, size);
+    return file_out_write(w->out, data, size, err);
+}
+
+// {"name", "offset", ..., "xxh3"}: what tensors and files have in common. NULL when memory is out.
+static cJSON *entry_new(cJSON *list, const char *name, uint64_t offset, uint64_t bytes, Hash hash) {
+    char hex[HASH_HEX];
+    cJSON *entry = cJSON_CreateObject();
+    if (entry && !cJSON_AddItemToArray(list, entry)) {
+        cJSON_Delete(entry);
+        return NULL;
+    }
+    return entry && cJSON_AddStringToObject(entry, "name", name) &&
+                   cJSON_AddNumberToObject(entry, "offset", (double)offset) &&
+                   cJSON_AddNumberToObject(entry, "bytes", (double)bytes) &&
+                   cJSON_AddStringToObject(entry, "xxh3", hash_hex(hash, hex))
+               ? entry
+               : NULL;
+}
+
+bool nib_tensor_end(NibWriter *w, Error *err) {
+    const Tensor *t = &w->tensor;
+    Hash hash = hash_stream_end(w->hash);
+    w->hash = NULL;
+    if (w->came != t->bytes)
+        return error_set(err, "tensor %s: %llu bytes were written where it has %zu", tensor_label(t),
+                         (unsigned long long)w->came, t->bytes);
+    cJSON *entry = entry_new(w->tensors, t->name, w->offset, t->bytes, hash), *shape = NULL;
+    bool ok = entry && cJSON_AddStringToObject(entry, "type", dtype_name(t->type)) &&
+              cJSON_AddStringToObject(entry, "source", tensor_label(t)) &&
+              (shape = cJSON_AddArrayToObject(entry, "shape"));
+    for (int i = 0; ok && i < t->dims; i++) {
+        cJSON *n = cJSON_CreateNumber((double)t->shape[i]);
+        ok = n && cJSON_AddItemToArray(shape, n);
+    }
+    return ok || no_memory(err);
+}
+
+// Compresses and appends. Level 6 is zlib's own balance; what it does not shrink it stores.
+static bool write_compressed(FileOut *out, const void *data, size_t size, uint64_t *offset, uint64_t *stored,
+                             Hash *hash, Error *err) {
+    uLongf bound = compressBound((uLong)size);
+    Bytef *buf = mem_alloc(bound, 1, err);
+    bool ok = buf && file_out_pad(out, NIB_ALIGN, err);
+    if (ok && compress2(buf, &bound, data, (uLong)size, 6) != Z_OK) ok = no_memory(err);
+    if (ok) {
+        *offset = file_out_size(out);
+        *stored = bound;
+        *hash = hash_bytes(buf, bound);
+        ok = file_out_write(out, buf, bound, err);
+    }
+    mem_free(buf);
+    return ok;
+}
+
+static bool write_files(NibWriter *w, cJSON *list, Error *err) {
+    for (size_t i = 0; i < w->model->file_count; i++) {
+        const ModelFile *f = &w->model->files[i];
+        uint64_t offset, stored;
+        Hash hash;
+        if (!write_compressed(w->out, f->data, f->size, &offset, &stored, &hash, err)) return false;
+        cJSON *entry = entry_new(list, f->name, offset, f->size, hash);
+        if (!entry || !cJSON_AddNumberToObject(entry, "stored", (double)stored)) return no_memory(err);
+    }
+    return true;
+}
+
+static bool add_copy(cJSON *index, const char *key, const cJSON *list) {
+    cJSON *copy = list ? cJSON_Duplicate(list, true) : cJSON_CreateArray();
+    if (copy && cJSON_AddItemToObject(index, key, copy)) return true;
+    cJSON_Delete(copy);
+    return false;
+}
+
+static bool write_index(NibWriter *w, const char *text, Error *err) {
+    NibHeader h = {.version = NIB_VERSION, .index_raw_bytes = strlen(text)};
+    if (h.index_raw_bytes > NIB_INDEX_MAX)
+        return error_set(err, "the index has %llu bytes, above the format's limit of %d",
+                         (unsigned long long)h.index_raw_bytes, NIB_INDEX_MAX);
+    if (!write_compressed(w->out, text, strlen(text), &h.index_offset, &h.index_bytes, &h.index_hash, err))
+        return false;
+    h.file_bytes = file_out_size(w->out);
+    uint8_t header[NIB_HEADER_BYTES];
+    nib_header_write(&h, header);
+    return file_out_patch(w->out, 0, header, sizeof header, err);
+}
+
+static bool finish(NibWriter *w, Error *err) {
+    cJSON *index = cJSON_CreateObject(), *files = NULL, *desc = NULL;
+    char *text = NULL;
+    bool ok = index && cJSON_AddStringToObject(index, "format", "nib");
+    if (ok && (desc = model_desc_write(&w->model->desc)) && !cJSON_AddItemToObject(index, "model", desc)) {
+        cJSON_Delete(desc);
+        desc = NULL;
+    }
+    ok = ok && desc && cJSON_AddItemToObject(index, "tensors", w->tensors);
+    if (ok) w->tensors = NULL; // the index's now
+    ok = ok && (files = cJSON_AddArrayToObject(index, "files"));
+    ok = ok ? write_files(w, files, err) : no_memory(err);
+    if (ok) {
+        ok = add_copy(index, "recipe", w->model->recipe) && add_copy(index, "sources", w->model->sources) &&
+             (text = cJSON_PrintUnformatted(index));
+        ok = ok ? write_index(w, text, err) : no_memory(err);
+    }
+    cJSON_free(text);
+    cJSON_Delete(index);
+    return ok;
+}
+
+bool nib_commit(NibWriter *w, Error *err) {
+    if (!finish(w, err)) {
+        nib_abort(w);
+        return false;
+    }
+    bool ok = file_out_commit(w->out, err);
+    writer_free(w);
+    return ok;
+}
