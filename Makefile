@@ -1,21 +1,31 @@
-# Nibble: plain make. `make`, `make test`, `make demo`, `make install`, `make clean`; SAN=1 for sanitizers.
+# Nibble: plain make.
+#   make           the program, at build/release/nibble
+#   make test      every test (installs the packages it needs first, where it can); T=quant: those whose name has "quant"
+#   make demo      converts, quantizes and evaluates the checkpoint that the repository carries
+#   make install   to PREFIX (/usr/local), under DESTDIR
+#   make clean, make format
+# SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
 CC       ?= cc
 PREFIX   ?= /usr/local
-PKGS     := zlib libcjson libxxhash openblas libpcre2-8 libutf8proc
 OPT      ?= -O2
-BUILD    := build/$(if $(SAN),san,release)
-ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+BUILD    ?= build/$(if $(SAN),san,release)
+PKGS     := zlib libcjson libxxhash openblas libpcre2-8 libutf8proc
+ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
+
+# Empty where packages are missing: the rule `packages` says so before anything is compiled.
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 CFLAGS   ?= -g
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 comma    := ,
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 # No contraction and no reassociation: the same source gives the same digits on every instruction set.
-override CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno $(WARN) $(SANFLAGS) -fopenmp -pthread -I. $(PKG_CFLAGS)
+override CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno $(WARN) $(SANFLAGS) \
+                   -fopenmp -pthread -I. $(PKG_CFLAGS)
+LDLIBS   := $(PKG_LIBS) -lm
 
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS))
-LDLIBS   = $(PKG_LIBS) -lm
+# ---- what is compiled
 
 ROOMS    := core formats convert quant quant/kernels eval cli
 SOURCES  := $(wildcard $(ROOMS:%=%/*.c))
@@ -36,30 +46,64 @@ FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefe
 
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(foreach t,$(TARGETS),$(MULTI:%.c=$(BUILD)/%.$(t).o))
 LIBRARY  := $(filter-out $(BUILD)/cli/%,$(OBJECTS))
+PROGRAMS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*.c))
 
 all: $(BUILD)/nibble
 
 $(BUILD)/nibble: $(OBJECTS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/%_avx2.o: %_avx2.c
+$(BUILD)/%_avx2.o: %_avx2.c | packages
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FLAGS_avx2) -MMD -MP -c -o $@ $<
-$(BUILD)/%_avx512.o: %_avx512.c
+$(BUILD)/%_avx512.o: %_avx512.c | packages
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FLAGS_avx512) -MMD -MP -c -o $@ $<
 define MULTI_RULE
-$(BUILD)/%.$(1).o: %.c
+$(BUILD)/%.$(1).o: %.c | packages
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS) -O3 $(FLAGS_$(1)) -DTARGET=$(1) -MMD -MP -c -o $$@ $$<
+	$(CC) $(CFLAGS) -O3 -Wno-psabi $(FLAGS_$(1)) -DTARGET=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach t,$(TARGETS),$(eval $(call MULTI_RULE,$(t))))
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | packages
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Test programs see every room but cli/.
+$(PROGRAMS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+packages:
+	@pkg-config --exists $(PKGS) || { echo "packages are missing: run scripts/install-deps.sh"; exit 1; }
+
+# ---- what people run. Packages first, then make anew, which finds them.
+
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+
+test:
+	@scripts/install-deps.sh --tests
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all programs
+	@$(if $(SAN),NO_TIME=1 )sh tests/run.sh $(BUILD) $(T)
+
+demo:
+	@scripts/install-deps.sh
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@NIBBLE=$(BUILD)/nibble sh scripts/demo.sh
+
+programs: $(PROGRAMS)
+
+install: all
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/nibble $(DESTDIR)$(PREFIX)/bin/nibble
+	install -m 644 docs/nibble.1 $(DESTDIR)$(PREFIX)/share/man/man1/nibble.1
+
+format:
+	clang-format -i $(wildcard $(ROOMS:%=%/*.[ch]) tests/*.[ch])
 
 clean:
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
-.PHONY: all clean
+-include $(OBJECTS:.o=.d) $(PROGRAMS:=.d)
+.PHONY: all test demo programs packages install format clean
+# Keep the test programs' objects, so that a second `make test` builds nothing.
+.SECONDARY:

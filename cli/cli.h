@@ -2,7 +2,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
-#include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include <stdint.h>
 
@@ -51,7 +51,11 @@ int fail(const Error *err);
 // Prints "nibble NAME: message" and a hint to --help; returns EXIT_USAGE.
 int usage_error(const Command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Writes a report made elsewhere to FILE or, for "-", to stdout; through a temporary file. Returns an exit code.
+// Writes a report to FILE or, for "-", to stdout; files through a temporary, as all output.
+bool report_write(const char *path, const char *text, Error *err);
+bool report_write_json(const char *path, const cJSON *report, Error *err); // NULL: memory was out while it was made
+
+// The same, printing the error. Returns an exit code.
 int write_report(const char *path, const char *text, Error *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "core/file.h"
+#include "core/mem.h"
 #include "core/threads.h"
 #include <getopt.h>
 #include <math.h>
@@ -128,17 +129,26 @@ int options_parse(const Command *command, const Option *options, int argc, char 
     return -1;
 }
 
-int write_report(const char *path, const char *text, Error *err) {
-    if (strcmp(path, "-") == 0) {
-        bool ok = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
-        if (!ok) error_set(err, "standard output cannot be written");
-        return ok ? EXIT_DONE : fail(err);
-    }
+bool report_write(const char *path, const char *text, Error *err) {
+    if (strcmp(path, "-") == 0)
+        return (fputs(text, stdout) >= 0 && fflush(stdout) == 0) || error_set(err, "standard output cannot be written");
     FileOut *out = file_out_open(path, 0, err);
-    if (!out) return fail(err);
-    if (!file_out_write(out, text, strlen(text), err)) {
-        file_out_abort(out);
-        return fail(err);
-    }
-    return file_out_commit(out, err) ? EXIT_DONE : fail(err);
+    if (!out) return false;
+    if (file_out_write(out, text, strlen(text), err)) return file_out_commit(out, err);
+    file_out_abort(out);
+    return false;
+}
+
+bool report_write_json(const char *path, const cJSON *report, Error *err) {
+    char *body = report ? cJSON_Print(report) : NULL, *line = body ? mem_alloc(strlen(body) + 2, 1, err) : NULL;
+    if (line) sprintf(line, "%s\n", body);
+    cJSON_free(body);
+    if (!line) return error_set(err, "out of memory for the report");
+    bool ok = report_write(path, line, err);
+    mem_free(line);
+    return ok;
+}
+
+int write_report(const char *path, const char *text, Error *err) {
+    return report_write(path, text, err) ? EXIT_DONE : fail(err);
 }

@@ -1,0 +1,154 @@
+// nibble eval: perplexity of one or more models on a text, and what each diverges from the first.
+#include "cli/cli.h"
+
+#include "convert/open.h"
+#include "core/file.h"
+#include "core/mem.h"
+#include "eval/evaluate.h"
+#include "eval/report.h"
+#include "eval/tokenizer.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_MODELS = 64, MAX_TEXT_BYTES = 1 << 30 };
+
+static const char *base, *text, *tokens, *json, *per_token, *compute;
+static int64_t ctx, stride, limit;
+
+static const Option options[] = {
+    {"text", 'f', OPT_TEXT, &text, "FILE", "text to evaluate on; - is standard input", 0, 0},
+    {"tokens", 0, OPT_TEXT, &tokens, "FILE", "token ids instead: white space between, a window a line, all but the first scored", 0, 0},
+    {"ctx", 'c', OPT_INT, &ctx, "N", "tokens in a window (default 512, or the model's own limit where that is less)", 4, 1 << 24},
+    {"stride", 0, OPT_INT, &stride, "N", "a window every N tokens, each scoring what is new (default: llama-perplexity's protocol)", 1, 1 << 24},
+    {"windows", 'n', OPT_INT, &limit, "N", "only the first N windows (default: all of the text)", 1, 1 << 30},
+    {"base", 'b', OPT_TEXT, &base, "MODEL", "what the others are compared to (default: the first model)", 0, 0},
+    {"compute", 0, OPT_TEXT, &compute, "f32", "arithmetic: f32 measures the weights alone (default and, today, only choice)", 0, 0},
+    {"json", 0, OPT_TEXT, &json, "FILE", "the report as JSON; - is standard output instead of the table", 0, 0},
+    {"per-token", 0, OPT_TEXT, &per_token, "FILE", "a line of CSV for every scored token", 0, 0},
+    {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
+};
+
+static int run(int argc, char **argv);
+
+const Command command_eval = {
+    "eval",
+    "perplexity and divergence of models on a text, side by side",
+    "MODEL... (--text FILE | --tokens FILE) [options]",
+    "  nibble eval smol.nib --text wiki.txt\n"
+    "  nibble eval smol.nib smol-q8.nib smol-q4.nib --text wiki.txt --windows 40\n"
+    "  nibble eval ./SmolLM2-135M smol-q4.nib --text wiki.txt --json - --per-token tokens.csv\n",
+    run,
+};
+
+// A whole text, from a file or standard input. Free with mem_free.
+static char *text_read(const char *path, size_t *size, Error *err) {
+    if (strcmp(path, "-") != 0) return file_read(path, MAX_TEXT_BYTES, size, err);
+    char *all = NULL;
+    size_t capacity = 0;
+    *size = 0;
+    for (int c; (c = getchar()) != EOF;) {
+        if (!mem_grow(&all, *size + 1, &capacity, 1, err)) {
+            mem_free(all);
+            return NULL;
+        }
+        all[(*size)++] = (char)c;
+    }
+    return all ? all : mem_text("", 0, err);
+}
+
+static bool windows_of_text(const Model *model, Windows *w, Error *err) {
+    size_t size;
+    char *whole = text_read(text, &size, err);
+    if (!whole) return false;
+    Ids ids = {0};
+    Tokenizer *t = size ? tokenizer_new(model, err) : NULL;
+    bool ok = size ? t != NULL : error_set(err, "%s: is empty; there is nothing to evaluate on", text);
+    if (!ctx) ctx = model->desc.context < 512 ? model->desc.context : 512;
+    if (ok && ctx > model->desc.context)
+        log_warn("--ctx %lld is beyond the %lld positions that the model was made for", (long long)ctx,
+                 (long long)model->desc.context);
+    ok = ok && (tokenizer_encode(t, whole, size, true, &ids, err) || error_prefix(err, "%s", text));
+    if (ok)
+        ok = stride ? windows_strided(ids.ids, ids.count, ctx, stride, limit, w, err)
+                    : windows_consecutive(ids.ids, ids.count, ctx, limit, tokenizer_bos(t), w, err);
+    if (ok && limit && w->count < (size_t)limit)
+        log_warn("%s has only %zu windows of %lld tokens, not %lld", text, w->count, (long long)ctx, (long long)limit);
+    ids_free(&ids);
+    tokenizer_free(t);
+    mem_free(whole);
+    return ok;
+}
+
+static bool windows_of_tokens(Windows *w, Error *err) {
+    size_t size;
+    char *whole = text_read(tokens, &size, err);
+    bool ok = whole && windows_parse(whole, tokens, limit, w, err);
+    mem_free(whole);
+    return ok;
+}
+
+static void tokenizers_compare(Model **models, int count) {
+    const ModelFile *first = model_file(models[0], "tokenizer.json");
+    for (int k = 1; first && k < count; k++) {
+        const ModelFile *f = model_file(models[k], "tokenizer.json");
+        if (f && (f->size != first->size || memcmp(f->data, first->data, f->size) != 0))
+            log_warn("%s: its tokenizer.json is not that of %s, whose ids are used for both", models[k]->path, models[0]->path);
+    }
+}
+
+static bool print_report(const Evaluation *e, Error *err) {
+    if (per_token) {
+        char *rows = NULL;
+        size_t size;
+        FILE *memory = open_memstream(&rows, &size);
+        if (!memory) return error_set(err, "out of memory for the report");
+        report_tokens(e, memory);
+        bool ok = fclose(memory) == 0 && report_write(per_token, rows, err);
+        free(rows);
+        if (!ok) return false;
+    }
+    if (json) {
+        cJSON *report = report_json(e, compute);
+        bool ok = report_write_json(json, report, err);
+        cJSON_Delete(report);
+        if (!ok) return false;
+    }
+    if (!json || strcmp(json, "-") != 0) report_table(e, stdout);
+    return true;
+}
+
+static int usage_check(int count) {
+    if (count == 0) return usage_error(&command_eval, "name at least one model");
+    if (count > MAX_MODELS) return usage_error(&command_eval, "at most %d models at once", MAX_MODELS);
+    if (!text == !tokens) return usage_error(&command_eval, "give either --text FILE or --tokens FILE");
+    if (tokens && (ctx || stride)) return usage_error(&command_eval, "--ctx and --stride are for --text; a line of --tokens is a window");
+    if (compute && strcmp(compute, "f32") != 0) return usage_error(&command_eval, "--compute may be f32, not \"%s\"", compute);
+    return -1;
+}
+
+static int run(int argc, char **argv) {
+    int operands, code = options_parse(&command_eval, options, argc, argv, &operands);
+    if (code >= 0) return code;
+    // The base goes first; it may be one of the models named.
+    const char *paths[MAX_MODELS + 1];
+    int count = 0;
+    if (base) paths[count++] = base;
+    for (int i = 0; i < operands && count <= MAX_MODELS; i++)
+        if (!base || strcmp(argv[i], base) != 0) paths[count++] = argv[i];
+    if ((code = usage_check(count)) >= 0) return code;
+    if (!compute) compute = "f32";
+
+    Error err = {0};
+    Model *models[MAX_MODELS + 1] = {0};
+    Windows windows = {0};
+    Evaluation evaluation = {0};
+    bool ok = true;
+    for (int k = 0; ok && k < count; k++) ok = (models[k] = model_open(paths[k], &err)) != NULL;
+    if (ok) tokenizers_compare(models, count);
+    ok = ok && (tokens ? windows_of_tokens(&windows, &err) : windows_of_text(models[0], &windows, &err)) &&
+         evaluate((const Model *const *)models, count, &windows, &evaluation, &err) && print_report(&evaluation, &err);
+    evaluation_free(&evaluation);
+    windows_free(&windows);
+    for (int k = 0; k < count; k++) model_free(models[k]);
+    return ok ? EXIT_DONE : fail(&err);
+}

@@ -1,0 +1,145 @@
+#include "eval/evaluate.h"
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "eval/statistics.h"
+#include "eval/transformer.h"
+#include <math.h>
+
+// What a group's residual streams and final hidden states may take. Larger groups read the weights less often.
+enum { GROUP_BYTES = 192 << 20 };
+
+typedef struct Group {
+    const Windows *windows;
+    size_t first, count;
+    int64_t tokens, scored; // in the group
+    int64_t scored_before;  // in groups before it
+} Group;
+
+static int64_t widest(const Model *const *models, int count) {
+    int64_t dim = 0;
+    for (int k = 0; k < count; k++)
+        if (models[k]->desc.dim > dim) dim = models[k]->desc.dim;
+    return dim;
+}
+
+// As many windows from `first` on as fit GROUP_BYTES, at least one.
+static Group group_take(const Windows *w, size_t first, int64_t scored_before, const Model *const *models, int count) {
+    Group g = {.windows = w, .first = first, .scored_before = scored_before};
+    int64_t row = widest(models, count) * (int64_t)sizeof(float);
+    while (first + g.count < w->count) {
+        const Window *next = &w->items[first + g.count];
+        int64_t tokens = g.tokens + next->length, scored = g.scored + next->length - next->first;
+        if (g.count && (tokens + scored * count) * row > GROUP_BYTES) break;
+        g.tokens = tokens;
+        g.scored = scored;
+        g.count++;
+    }
+    return g;
+}
+
+typedef struct Progress {
+    int64_t layers;
+} Progress;
+
+// A layer is its share of the tokens' work; the shares of all layers add up to the tokens exactly.
+static void layer_done(void *context, int64_t layer, int64_t tokens) {
+    int64_t layers = ((const Progress *)context)->layers;
+    progress_add((uint64_t)(tokens * (layer + 1) / layers - tokens * layer / layers));
+}
+
+// One model over the group: its finally normed hidden states at the positions that predict scored tokens.
+static bool group_forward(const Group *g, const Model *model, float *x, float *hidden, Error *err) {
+    const Windows *w = g->windows;
+    Transformer *t = transformer_new(model, w->longest, g->tokens, err);
+    Span *spans = mem_alloc(g->count, sizeof *spans, err);
+    bool ok = t && spans;
+    int64_t origin = w->items[g->first].start;
+    for (size_t i = 0; ok && i < g->count; i++)
+        spans[i] = (Span){w->items[g->first + i].start - origin, w->items[g->first + i].length};
+    Progress progress = {model->desc.layers};
+    ok = ok && transformer_forward(t, w->ids + origin, spans, g->count, NULL, x, layer_done, &progress, err);
+    for (size_t i = 0; ok && i < g->count; i++)
+        for (int64_t p = w->items[g->first + i].first - 1; p + 1 < spans[i].length; p++, hidden += model->desc.dim)
+            transformer_final_norm(t, x + (spans[i].start + p) * model->desc.dim, hidden);
+    mem_free(spans);
+    transformer_free(t);
+    return ok || error_prefix(err, "%s", model->path);
+}
+
+static const Tensor *head_of(const Model *m) {
+    return model_tensor(m, m->desc.tied ? "token_embd.weight" : "output.weight");
+}
+
+static bool group_evaluate(const Group *g, Evaluation *e, Error *err) {
+    const Windows *w = g->windows;
+    HeadInput *heads = mem_alloc((size_t)e->count, sizeof *heads, err);
+    float **hidden = mem_alloc((size_t)e->count, sizeof *hidden, err);
+    int32_t *targets = mem_alloc((size_t)g->scored, sizeof *targets, err);
+    float *x = mem_alloc((size_t)g->tokens, sizeof *x * (size_t)widest(e->models, e->count), err);
+    bool ok = heads && hidden && targets && x;
+    for (int k = 0; ok && k < e->count; k++) {
+        const Model *m = e->models[k];
+        hidden[k] = mem_alloc((size_t)g->scored, sizeof(float) * (size_t)m->desc.dim, err);
+        ok = hidden[k] && group_forward(g, m, x, hidden[k], err);
+        heads[k] = (HeadInput){head_of(m), hidden[k], e->results[k].scores + g->scored_before};
+    }
+    mem_free(x);
+    int64_t n = 0;
+    for (size_t i = 0; ok && i < g->count; i++) {
+        const Window *item = &w->items[g->first + i];
+        for (int64_t p = item->first; p < item->length; p++) targets[n++] = w->ids[item->start + p];
+    }
+    ok = ok && head_score(heads, e->count, n, targets, err);
+    for (int k = 0; hidden && k < e->count; k++) mem_free(hidden[k]);
+    mem_free(hidden);
+    mem_free(heads);
+    mem_free(targets);
+    return ok;
+}
+
+static bool models_check(const Model *const *models, int count, const Windows *windows, Error *err) {
+    for (int k = 1; k < count; k++)
+        if (models[k]->desc.vocab != models[0]->desc.vocab)
+            return error_set(err, "%s: has a vocabulary of %lld, %s one of %lld; only models that share it can be compared",
+                             models[k]->path, (long long)models[k]->desc.vocab, models[0]->path,
+                             (long long)models[0]->desc.vocab);
+    return windows_check(windows, models[0]->desc.vocab, err);
+}
+
+bool evaluate(const Model *const *models, int count, const Windows *windows, Evaluation *out, Error *err) {
+    double start = log_seconds();
+    *out = (Evaluation){.models = models, .count = count, .windows = windows};
+    if (!models_check(models, count, windows, err)) return false;
+    out->results = mem_alloc((size_t)count, sizeof *out->results, err);
+    bool ok = out->results != NULL;
+    for (int k = 0; ok && k < count; k++) {
+        out->results[k].scores = mem_alloc((size_t)windows->scored, sizeof(TokenScore), err);
+        out->results[k].window_nll = mem_alloc(windows->count, sizeof(double), err);
+        ok = out->results[k].scores && out->results[k].window_nll;
+    }
+    const Window *last = &windows->items[windows->count - 1];
+    uint64_t tokens = (uint64_t)(last->start + last->length) * (uint64_t)count;
+    progress_start("eval", tokens, PROGRESS_TOKENS);
+    int64_t scored = 0;
+    for (size_t first = 0; ok && first < windows->count;) {
+        Group g = group_take(windows, first, scored, models, count);
+        ok = group_evaluate(&g, out, err);
+        first += g.count;
+        scored += g.scored;
+    }
+    progress_end();
+    ok = ok && statistics_fill(out, err);
+    out->seconds = log_seconds() - start;
+    out->tokens_per_second = (double)tokens / out->seconds;
+    return ok;
+}
+
+void evaluation_free(Evaluation *e) {
+    for (int k = 0; e->results && k < e->count; k++) {
+        mem_free(e->results[k].scores);
+        mem_free(e->results[k].window_nll);
+    }
+    mem_free(e->results);
+    *e = (Evaluation){0};
+}

@@ -1,0 +1,129 @@
+// For every position and model the running maximum m of its logits, S = sum exp(logit - m) and, against the first model
+// (logits a, maximum m0), T = sum exp(a - m0) (a - b) are kept while tiles of the vocabulary pass. Then
+//   log Z = m + log S,   -log p(y) = log Z - logit(y),   KL(p0 | p) = T / S0 - (log Z0 - log Z).
+#include "eval/head.h"
+
+#include "core/mem.h"
+#include "core/threads.h"
+#include "eval/linear.h"
+#include "eval/vector.h"
+#include <cblas.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+enum { TILE = 1024, ROWS = 128 }; // vocabulary rows in a tile; positions in one call of sgemm
+
+typedef struct Running {
+    double sum;  // S
+    double mean; // T
+    float max;   // m
+    float right; // the right token's logit
+    int32_t top;
+} Running;
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+typedef struct Pass {
+    const HeadInput *models;
+    int count;
+    const int32_t *targets;
+    int64_t vocab;
+    float *panel;     // the tile of each model, [models][TILE, dim]
+    Running *running; // [positions, models]
+    float *logits;    // [threads][models][ROWS, TILE]
+} Pass;
+
+// One row of one model's tile: moves the maximum, notes top and right token.
+static void row_begin(Running *r, const VectorMath *m, const float *logits, int64_t first, int64_t n, int32_t target) {
+    if (target >= first && target < first + n) r->right = logits[target - first];
+    float top = m->max(logits, n);
+    if (!(top > r->max)) return;
+    double shrink = exp((double)r->max - (double)top);
+    r->sum *= shrink;
+    r->max = top;
+    int64_t at = 0;
+    while (logits[at] != top) at++;
+    r->top = (int32_t)(first + at);
+}
+
+static void rows_add(const Pass *p, float *logits, int64_t row0, int64_t rows, int64_t first, int64_t n) {
+    const VectorMath *m = vector_math();
+    float base[TILE];
+    for (int64_t i = 0; i < rows; i++) {
+        Running *r = p->running + (row0 + i) * p->count;
+        float *a = logits + i * TILE;
+        int32_t target = p->targets[row0 + i];
+        float old = r->max;
+        row_begin(r, m, a, first, n, target);
+        double shrink = exp((double)old - (double)r->max); // the base's maximum scales every model's T
+        memcpy(base, a, (size_t)n * sizeof *base);
+        r->sum += (double)m->exp_sum(a, n, r->max); // a is now exp(a - m0)
+        for (int k = 1; k < p->count; k++) {
+            float *b = logits + ((int64_t)k * ROWS + i) * TILE;
+            row_begin(&r[k], m, b, first, n, target);
+            r[k].mean = r[k].mean * shrink + (double)m->weighted_difference(a, base, b, n);
+            r[k].sum += (double)m->exp_sum(b, n, r[k].max);
+        }
+    }
+}
+
+static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t n) {
+    const float *weights[p->count];
+    float *panel = p->panel;
+    for (int k = 0; k < p->count; k++) {
+        weights[k] = linear_panel(p->models[k].weight, first, n, panel);
+        panel += TILE * tensor_cols(p->models[k].weight);
+    }
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t row = 0; row < positions; row += ROWS) {
+        int64_t rows = min(ROWS, positions - row);
+        float *logits = p->logits + (int64_t)omp_get_thread_num() * p->count * ROWS * TILE;
+        for (int k = 0; k < p->count; k++) {
+            int dim = (int)tensor_cols(p->models[k].weight);
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, dim, 1,
+                        p->models[k].hidden + row * dim, dim, weights[k], dim, 0, logits + k * ROWS * TILE, TILE);
+        }
+        rows_add(p, logits, row, rows, first, n);
+    }
+    for (int k = 0; k < p->count; k++) {
+        const Tensor *w = p->models[k].weight;
+        size_t row_bytes = w->bytes / (size_t)p->vocab;
+        file_release(w->file, w->data + (size_t)first * row_bytes, (size_t)n * row_bytes);
+    }
+}
+
+static bool scores_finish(const Pass *p, int64_t positions, Error *err) {
+    for (int64_t i = 0; i < positions; i++) {
+        const Running *r = p->running + i * p->count;
+        double log_z0 = (double)r->max + log(r->sum);
+        for (int k = 0; k < p->count; k++) {
+            double log_z = (double)r[k].max + log(r[k].sum), nll = log_z - (double)r[k].right;
+            double kld = k ? r[k].mean / r->sum - (log_z0 - log_z) : 0;
+            if (!isfinite(nll) || !isfinite(kld))
+                return error_set(err, "model %d gives logits that are not finite: its weights hold NaN, infinity or "
+                                      "values too large",
+                                 k + 1);
+            p->models[k].scores[i] = (TokenScore){nll, kld > 0 ? kld : 0, r[k].top};
+        }
+    }
+    return true;
+}
+
+bool head_score(const HeadInput *models, int count, int64_t positions, const int32_t *targets, Error *err) {
+    Pass p = {.models = models, .count = count, .targets = targets, .vocab = tensor_rows(models[0].weight)};
+    size_t width = 0;
+    for (int k = 0; k < count; k++) width += (size_t)tensor_cols(models[k].weight);
+    p.panel = mem_alloc(TILE * width, sizeof(float), err);
+    p.running = mem_alloc((size_t)(positions * count), sizeof *p.running, err);
+    p.logits = mem_alloc((size_t)threads_count() * (size_t)count, sizeof(float) * ROWS * TILE, err);
+    bool ok = p.panel && p.running && p.logits;
+    for (int64_t i = 0; ok && i < positions * count; i++) p.running[i] = (Running){.max = -INFINITY, .right = NAN};
+    for (int64_t first = 0; ok && first < p.vocab; first += TILE)
+        tile_score(&p, positions, first, min(TILE, p.vocab - first));
+    ok = ok && scores_finish(&p, positions, err);
+    mem_free(p.panel);
+    mem_free(p.running);
+    mem_free(p.logits);
+    return ok;
+}
