@@ -1,5 +1,6 @@
 // The blocks, as they lie in memory and in files: GGUF's layouts, little-endian.
-// Specification: ggml-common.h and gguf-py's quants.py (https://github.com/ggml-org/llama.cpp). w is a weight, q a code.
+// Specification: ggml-common.h and gguf-py's quants.py (https://github.com/ggml-org/llama.cpp). w is a weight, q a
+// code.
 #ifndef QUANT_BLOCKS_H
 #define QUANT_BLOCKS_H
 
@@ -7,6 +8,8 @@
 #include <stdint.h>
 
 enum { BLOCK = 32, SUPER = 256 }; // elements of a block, and of a k-type's super-block
+
+#pragma pack(push, 1) // a row may start at any byte of a file, so that no field is known to be aligned
 
 typedef struct BlockQ8_0 { // w = d * q
     uint16_t d;            // f16, as everywhere here
@@ -60,12 +63,13 @@ typedef struct BlockQ6_K { // 16 sub-blocks of 16: w = d * scale * (q - 32)
     int8_t scales[16];
     uint16_t d;
 } BlockQ6_K;
+#pragma pack(pop)
 
 // Activations rounded to 8 bits, for integer dot products with any of the above; never in a file.
 typedef struct BlockAct {
-    float d;   // x = d * q
-    float sum; // d * (q[0] + ... + q[31]), for types with a minimum
-    int8_t q[32];
+    float d;      // x = d * q
+    float sum;    // d * (q[0] + ... + q[31]), for types with a minimum
+    int8_t q[32]; // -127 .. 127: never -128, whose negative has no code
 } BlockAct;
 
 static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20, "GGUF layout");

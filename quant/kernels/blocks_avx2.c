@@ -1,0 +1,71 @@
+// Block types with AVX2, F16C and FMA: a group's 32 codes in one register, widened to four of 8 floats, or multiplied
+// as bytes with 32 codes of the activations.
+#include "quant/kernels/blocks_x86.h"
+#include "quant/kernels/kernels.h"
+
+// Weights 8 * part .. 8 * part + 7 of a group. No FMA: they are what the scalar twin gives, to the last bit.
+INLINE __m256 eight_weights(const Layout *l, const Scales *s, int g, __m256i codes, int part) {
+    __m128i half = part / 2 ? _mm256_extracti128_si256(codes, 1) : _mm256_castsi256_si128(codes);
+    if (part % 2) half = _mm_srli_si128(half, 8);
+    __m256 q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(half));
+    __m256 w = _mm256_mul_ps(q, _mm256_set1_ps(s->d[g * l->halves + part * l->halves / 4]));
+    return l->min ? _mm256_add_ps(w, _mm256_set1_ps(s->m[g])) : w;
+}
+
+INLINE void to_f32(const Layout *l, const void *src, float *dst, int64_t n) {
+    const uint8_t *block = src, *end = block + n / BLOCK / l->groups * l->bytes;
+    for (; block < end; block += l->bytes, dst += l->groups * BLOCK) {
+        Scales s;
+        l->scales(block, &s);
+        UNROLL
+        for (int g = 0; g < l->groups; g++) {
+            __m256i codes = l->codes(block, g);
+            float *to = dst + g * BLOCK;
+            _mm256_storeu_ps(to, eight_weights(l, &s, g, codes, 0));
+            _mm256_storeu_ps(to + 8, eight_weights(l, &s, g, codes, 1));
+            _mm256_storeu_ps(to + 16, eight_weights(l, &s, g, codes, 2));
+            _mm256_storeu_ps(to + 24, eight_weights(l, &s, g, codes, 3));
+        }
+    }
+}
+
+INLINE float dot_f32(const Layout *l, const void *row, const float *x, int64_t n) {
+    const uint8_t *block = row, *end = block + n / BLOCK / l->groups * l->bytes;
+    __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
+    for (; block < end; block += l->bytes, x += l->groups * BLOCK) {
+        Scales s;
+        l->scales(block, &s);
+        UNROLL
+        for (int g = 0; g < l->groups; g++) {
+            __m256i codes = l->codes(block, g);
+            const float *with = x + g * BLOCK;
+            a = _mm256_fmadd_ps(eight_weights(l, &s, g, codes, 0), _mm256_loadu_ps(with), a);
+            b = _mm256_fmadd_ps(eight_weights(l, &s, g, codes, 1), _mm256_loadu_ps(with + 8), b);
+            c = _mm256_fmadd_ps(eight_weights(l, &s, g, codes, 2), _mm256_loadu_ps(with + 16), c);
+            d = _mm256_fmadd_ps(eight_weights(l, &s, g, codes, 3), _mm256_loadu_ps(with + 24), d);
+        }
+    }
+    return sum_lanes(_mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)));
+}
+
+INLINE __m256i multiply_maddubs(__m256i a, __m256i b) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
+}
+
+#define DEFINE_KERNELS(name, ...)                                                                                      \
+    static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
+    static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
+        return dot_f32(&layout_##name, row, x, n);                                                                     \
+    }                                                                                                                  \
+    static float dot_act_##name(const void *row, const BlockAct *x, int64_t n) {                                       \
+        return row_dot_act(&layout_##name, multiply_maddubs, row, x, n);                                               \
+    }
+BLOCK_TYPES(DEFINE_KERNELS)
+
+void blocks_avx2(Kernels *k) {
+#define ENTER(name, type, ...)                                                                                         \
+    k->to_f32[type] = to_f32_##name;                                                                                   \
+    k->dot_f32[type] = dot_f32_##name;                                                                                 \
+    k->dot_act[type] = dot_act_##name;
+    BLOCK_TYPES(ENTER)
+}

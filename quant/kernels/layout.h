@@ -1,0 +1,104 @@
+// What the block types have in common, so that each set of kernels is three loops and one small decoder a type.
+// Every block is groups of 32 weights: one group, or eight in a super-block. Of each group, `codes` (one function a
+// type and set) gives the 32 codes in the order of the elements, and `scales` (below, for all sets) what they are
+// worth:
+//     w[i] = d * q[i]            types without a minimum
+//     w[i] = d * q[i] + m        types with one
+// computed in this order and rounded after each step, as gguf.quants.dequantize does.
+#ifndef QUANT_LAYOUT_H
+#define QUANT_LAYOUT_H
+
+#include "core/dtype.h"
+#include "quant/blocks.h"
+#include "quant/kernels/half.h"
+#include <stdbool.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+// Before a loop over groups: its index becomes a constant, and so do the shifts that depend on it.
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+enum { GROUPS = SUPER / BLOCK };
+
+typedef struct Scales {
+    float d[2 * GROUPS]; // of each group, or of each half of a group (Layout.halves)
+    float m[GROUPS];     // of each group; not set where the type has no minimum
+} Scales;
+
+// clang-format off
+//    name    type       struct       groups halves min    negative scales
+#define BLOCK_TYPES(X) \
+    X(q8_0,   DT_Q8_0,   BlockQ8_0,   1,     1,     false, true,    scale_first)   \
+    X(q4_0,   DT_Q4_0,   BlockQ4_0,   1,     1,     false, true,    scale_first)   \
+    X(q4_1,   DT_Q4_1,   BlockQ4_1,   1,     1,     true,  false,   scale_minimum) \
+    X(q5_0,   DT_Q5_0,   BlockQ5_0,   1,     1,     false, true,    scale_first)   \
+    X(q5_1,   DT_Q5_1,   BlockQ5_1,   1,     1,     true,  false,   scale_minimum) \
+    X(iq4_nl, DT_IQ4_NL, BlockIQ4_NL, 1,     1,     false, true,    scale_first)   \
+    X(q4_k,   DT_Q4_K,   BlockQ4_K,   8,     1,     true,  false,   scales_packed) \
+    X(q5_k,   DT_Q5_K,   BlockQ5_K,   8,     1,     true,  false,   scales_packed) \
+    X(q6_k,   DT_Q6_K,   BlockQ6_K,   8,     2,     false, true,    scales_q6_k)
+// clang-format on
+
+// Defines layout_q8_0 and so on, where Layout is the set's own struct with these fields and `codes` at the end.
+#define DEFINE_LAYOUT(name, type, block, groups, halves, min, negative, scales)                                        \
+    static const Layout layout_##name = {sizeof(block), groups, halves, min, negative, scales, codes_##name};
+
+#define LAYOUT_FIELDS                                                                                                  \
+    int64_t bytes; /* of a block */                                                                                    \
+    int groups;    /* of 32 weights in a block */                                                                      \
+    int halves;    /* 2 where each half of a group has its own scale */                                                \
+    bool min;                                                                                                          \
+    bool negative; /* codes may be below zero */                                                                       \
+    void (*scales)(const void *block, Scales *s);
+
+INLINE void scale_first(const void *block, Scales *s) {
+    const BlockQ4_0 *b = block; // d comes first in all of these
+    s->d[0] = f16_to_f32(b->d);
+}
+
+INLINE void scale_minimum(const void *block, Scales *s) {
+    const BlockQ4_1 *b = block; // and m second
+    s->d[0] = f16_to_f32(b->d);
+    s->m[0] = f16_to_f32(b->m);
+}
+
+// The 8 scales and 8 minimums of 6 bits in 12 bytes: the low six bits of bytes 0-3 and 4-7 are the first four of each;
+// bytes 8-11 hold the low four bits of the others, whose top two are the top two of bytes 0-7.
+INLINE void scales_packed(const void *block, Scales *s) {
+    const BlockQ4_K *b = block; // q5_k starts alike
+    uint32_t w[3], scales[2], mins[2];
+    memcpy(w, b->scales, sizeof w);
+    scales[0] = w[0] & 0x3f3f3f3f;
+    scales[1] = (w[2] & 0x0f0f0f0f) | (w[0] >> 2 & 0x30303030);
+    mins[0] = w[1] & 0x3f3f3f3f;
+    mins[1] = (w[2] >> 4 & 0x0f0f0f0f) | (w[1] >> 2 & 0x30303030);
+    uint8_t scale[GROUPS], min[GROUPS];
+    memcpy(scale, scales, sizeof scale);
+    memcpy(min, mins, sizeof min);
+    float d = f16_to_f32(b->d), dmin = f16_to_f32(b->dmin);
+    for (int g = 0; g < GROUPS; g++) {
+        s->d[g] = d * (float)scale[g];
+        s->m[g] = -(dmin * (float)min[g]);
+    }
+}
+
+INLINE void scales_q6_k(const void *block, Scales *s) {
+    const BlockQ6_K *b = block;
+    float d = f16_to_f32(b->d);
+    for (int h = 0; h < 2 * GROUPS; h++) s->d[h] = d * (float)b->scales[h];
+}
+
+// The scale by which a block of 32 activations is rounded, from the largest of their absolute values: returns d and
+// sets *inverse, by which to multiply them; where that is 0, all codes are. So it is for a block so small that the
+// inverse would overflow, and for one that holds an infinity or NaN: its d is NaN, and so is any dot product with it.
+INLINE float act_scale(float largest, float *inverse) {
+    bool usable = largest >= 0x1p-119f && largest <= 0x1.fffffep127f;
+    *inverse = usable ? 127.0f / largest : 0;
+    return usable ? largest / 127.0f : largest < 1 ? 0 : largest - largest;
+}
+
+#endif

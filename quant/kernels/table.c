@@ -1,0 +1,43 @@
+// The choice of kernels, in one place: scalar first, then each newer set over it.
+#include "quant/kernels/kernels.h"
+
+#include <pthread.h>
+
+static Kernels chosen;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+void kernels_fill(const Cpu *cpu, Kernels *out) {
+    *out = (Kernels){.name = cpu_level_name(cpu->level)};
+    plain_scalar(out);
+    blocks_scalar(out);
+#if defined(__x86_64__)
+    if (cpu->level == CPU_AVX2 || cpu->level == CPU_AVX512) {
+        plain_avx2(out);
+        blocks_avx2(out);
+    }
+    if (cpu->level == CPU_AVX512) {
+        plain_avx512(out, cpu);
+        blocks_avx512(out, cpu);
+    }
+#elif defined(__aarch64__)
+    if (cpu->level == CPU_NEON) {
+        plain_neon(out);
+        blocks_neon(out, cpu);
+    }
+#endif
+}
+
+bool kernels_at(CpuLevel level, Kernels *out) {
+    if (!cpu_has_level(level)) return false;
+    Cpu cpu = *cpu_get();
+    cpu.level = level;
+    kernels_fill(&cpu, out);
+    return true;
+}
+
+static void kernels_choose(void) { kernels_fill(cpu_get(), &chosen); }
+
+const Kernels *kernels_get(void) {
+    pthread_once(&once, kernels_choose);
+    return &chosen;
+}
