@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 20 };
+enum { BUFFER_BYTES = 1 << 20, SYNC_BYTES = 16 << 20 };
 
 FileMap *file_map(const char *path, Error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -117,6 +117,7 @@ struct FileOut {
     uint8_t *buffer;
     size_t buffered;
     uint64_t size; // bytes appended, buffered ones included
+    uint64_t written, started; // bytes handed to the system, and those of them that it was told to put on the disk
 };
 
 // The one temporary that has a name, for the signal handler: unlinked when the program is interrupted.
@@ -225,6 +226,17 @@ fail:
     return NULL;
 }
 
+// Lets the disk begin while more is computed, so that little is left for the sync at the end.
+static void out_start_sync(FileOut *out) {
+#ifdef __linux__
+    if (out->written - out->started < SYNC_BYTES) return;
+    sync_file_range(out->fd, (off_t)out->started, (off_t)(out->written - out->started), SYNC_FILE_RANGE_WRITE);
+    out->started = out->written;
+#else
+    (void)out;
+#endif
+}
+
 static bool write_all(FileOut *out, const uint8_t *data, size_t size, Error *err) {
     while (size) {
         ssize_t n = write(out->fd, data, size);
@@ -232,20 +244,40 @@ static bool write_all(FileOut *out, const uint8_t *data, size_t size, Error *err
         if (n <= 0) return out_error(out, err, "written");
         data += n;
         size -= (size_t)n;
+        out->written += (uint64_t)n;
     }
+    out_start_sync(out);
     return true;
+}
+
+// Asks the system to begin writing what has come by now, so that the sync at the end finds little left to do.
+static void start_writeback(FileOut *out) {
+#ifdef __linux__
+    uint64_t there = out->size - out->buffered;
+    if (there - out->started < WRITEBACK_BYTES) return;
+    sync_file_range(out->fd, (off_t)out->started, (off_t)(there - out->started), SYNC_FILE_RANGE_WRITE);
+    out->started = there;
+#else
+    (void)out;
+#endif
 }
 
 static bool out_flush(FileOut *out, Error *err) {
     size_t n = out->buffered;
     out->buffered = 0;
-    return write_all(out, out->buffer, n, err);
+    if (!write_all(out, out->buffer, n, err)) return false;
+    start_writeback(out);
+    return true;
 }
 
 bool file_out_write(FileOut *out, const void *data, size_t size, Error *err) {
     if (out->buffered + size > BUFFER_BYTES && !out_flush(out, err)) return false;
     out->size += size;
-    if (size >= BUFFER_BYTES) return write_all(out, data, size, err);
+    if (size >= BUFFER_BYTES) {
+        if (!write_all(out, data, size, err)) return false;
+        start_writeback(out);
+        return true;
+    }
     memcpy(out->buffer + out->buffered, data, size);
     out->buffered += size;
     return true;
