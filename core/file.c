@@ -250,34 +250,16 @@ static bool write_all(FileOut *out, const uint8_t *data, size_t size, Error *err
     return true;
 }
 
-// Asks the system to begin writing what has come by now, so that the sync at the end finds little left to do.
-static void start_writeback(FileOut *out) {
-#ifdef __linux__
-    uint64_t there = out->size - out->buffered;
-    if (there - out->started < WRITEBACK_BYTES) return;
-    sync_file_range(out->fd, (off_t)out->started, (off_t)(there - out->started), SYNC_FILE_RANGE_WRITE);
-    out->started = there;
-#else
-    (void)out;
-#endif
-}
-
 static bool out_flush(FileOut *out, Error *err) {
     size_t n = out->buffered;
     out->buffered = 0;
-    if (!write_all(out, out->buffer, n, err)) return false;
-    start_writeback(out);
-    return true;
+    return write_all(out, out->buffer, n, err);
 }
 
 bool file_out_write(FileOut *out, const void *data, size_t size, Error *err) {
     if (out->buffered + size > BUFFER_BYTES && !out_flush(out, err)) return false;
     out->size += size;
-    if (size >= BUFFER_BYTES) {
-        if (!write_all(out, data, size, err)) return false;
-        start_writeback(out);
-        return true;
-    }
+    if (size >= BUFFER_BYTES) return write_all(out, data, size, err);
     memcpy(out->buffer + out->buffered, data, size);
     out->buffered += size;
     return true;
