@@ -1,0 +1,190 @@
+// nibble quant: options in, a plan (quant/plan.h), the streaming job (cli/quant_job.h), a report (cli/quant_report.h).
+#include "cli/cli.h"
+#include "cli/quant_job.h"
+#include "cli/quant_report.h"
+#include "convert/open.h"
+#include "core/mem.h"
+#include "core/size.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_RULES = sizeof((OptionList *)0)->items / sizeof *((OptionList *)0)->items };
+
+typedef struct QuantOptions {
+    const char *output, *type, *embed_type, *output_type, *fallback, *json;
+    OptionList only;
+    bool allow_nonfinite, requantize;
+} QuantOptions;
+
+static bool read_type(const char *option, const char *text, DType *type, Error *err) {
+    if (dtype_from_name(text, type) && plan_type_ok(*type)) return true;
+    return error_set(err, "--%s %s: there is no such type; there are %s, f16, bf16 and f32", option, text,
+                     dtype_block_names());
+}
+
+// "REGEX=TYPE": the type is what comes after the last '='. The pattern is a copy, to be freed.
+static bool read_rule(const char *text, PlanRule *rule, Error *err) {
+    const char *equals = strrchr(text, '=');
+    if (!equals || equals == text) return error_set(err, "--only %s: must be REGEX=TYPE", text);
+    if (!read_type("only", equals + 1, &rule->type, err)) return false;
+    rule->pattern = mem_text(text, (size_t)(equals - text), err);
+    return rule->pattern != NULL;
+}
+
+static bool read_request(const QuantOptions *o, PlanRequest *q, PlanRule rules[MAX_RULES], Error *err) {
+    if (!read_type("type", o->type, &q->type, err)) return false;
+    // Whoever asks for f16 wants it for all; the embedding and the head are worth 8 bits beside smaller blocks.
+    q->embed_type = q->output_type = dtype_is_block(q->type) ? DT_Q8_0 : q->type;
+    q->output_asked = o->output_type != NULL;
+    q->has_fallback = o->fallback != NULL;
+    q->requantize = o->requantize;
+    q->rules = rules;
+    if (o->embed_type && !read_type("embed-type", o->embed_type, &q->embed_type, err)) return false;
+    if (o->output_type && !read_type("output-type", o->output_type, &q->output_type, err)) return false;
+    if (o->fallback && !read_type("fallback", o->fallback, &q->fallback, err)) return false;
+    for (; q->rule_count < (size_t)o->only.count; q->rule_count++)
+        if (!read_rule(o->only.items[q->rule_count], &rules[q->rule_count], err)) return false;
+    return true;
+}
+
+// "dir/smol.nib" and q4_0 give "smol-q4_0.nib" in the current directory. Free with mem_free.
+static char *default_output(const char *model, DType type, Error *err) {
+    size_t end = strlen(model);
+    while (end > 1 && model[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && model[start - 1] != '/') start--;
+    if (end - start > 4 && strncmp(model + end - 4, ".nib", 4) == 0) end -= 4;
+    size_t size = end - start + 32;
+    char *path = mem_alloc(size, 1, err);
+    if (path) snprintf(path, size, "%.*s-%s.nib", (int)(end - start), model + start, dtype_name(type));
+    return path;
+}
+
+static bool check_output(const Model *model, const char *output, Error *err) {
+    for (size_t i = 0; i < model->map_count; i++)
+        if (file_same(model->maps[i]->path, output))
+            return error_set(err, "%s: is the model that is read; choose another output with -o", output);
+    return true;
+}
+
+static bool planned_bytes(const Model *model, const PlanEntry *plan, uint64_t *bytes, Error *err) {
+    *bytes = 0;
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        Tensor out;
+        if (!plan_tensor(&model->tensors[i], &plan[i], &out, err)) return false;
+        *bytes += out.bytes;
+    }
+    return true;
+}
+
+// Adds to the model what the file says of its making: the sources' hashes and this step.
+static bool write_file(Model *model, const QuantReport *report, const QuantJob *job, Error *err) {
+    uint64_t expected;
+    if (!planned_bytes(model, job->plan, &expected, err)) return false;
+    SourceHash *sources = sources_begin(model, err);
+    NibWriter *nib = sources ? nib_create(report->output, model, expected, err) : NULL;
+    if (!nib) {
+        sources_abort(sources);
+        return false;
+    }
+    progress_start("quantizing", model_tensor_bytes(model), PROGRESS_BYTES);
+    bool ok = quant_job_run(job, nib, sources, err);
+    progress_end();
+    if (ok)
+        ok = sources_end(sources, model, err) && recipe_add(model, quant_report_step(report), err);
+    else
+        sources_abort(sources);
+    if (ok) return nib_commit(nib, err);
+    nib_abort(nib);
+    return false;
+}
+
+static int report_done(const QuantReport *report, const QuantOptions *o, Error *err) {
+    if (!o->json || strcmp(o->json, "-") != 0) quant_report_print(report);
+    if (!o->json) return EXIT_DONE;
+    char *text = quant_report_json(report);
+    if (!text) {
+        error_set(err, "out of memory");
+        return fail(err);
+    }
+    int code = write_report(o->json, text, err);
+    cJSON_free(text);
+    return code;
+}
+
+static int quantize(const char *path, const QuantOptions *o, const PlanRequest *request) {
+    Error err = {0};
+    int code = EXIT_FAILED;
+    double start = log_seconds();
+    PlanEntry *plan = NULL;
+    int64_t *cleared = NULL;
+    char *output = o->output ? mem_text(o->output, strlen(o->output), &err) : default_output(path, request->type, &err);
+    Model *model = output ? model_open(path, &err) : NULL;
+    if (model) plan = mem_alloc(model->tensor_count, sizeof *plan, &err);
+    if (plan) cleared = mem_alloc(model->tensor_count, sizeof *cleared, &err);
+    if (!cleared || !check_output(model, output, &err)) goto done;
+    if (!plan_make(request, model->tensors, model->tensor_count, plan, &err)) {
+        error_prefix(&err, "%s", path);
+        goto done;
+    }
+    QuantReport report = {.model = model, .output = output, .request = request, .plan = plan, .cleared = cleared};
+    const QuantJob job = {.model = model, .plan = plan, .allow_nonfinite = o->allow_nonfinite, .cleared = cleared};
+    if (!write_file(model, &report, &job, &err)) goto done;
+    report.seconds = log_seconds() - start;
+    report.file_bytes = file_size(output);
+    code = report_done(&report, o, &err);
+    err.text[0] = 0; // said already
+done:
+    if (err.text[0]) fail(&err);
+    mem_free(plan);
+    mem_free(cleared);
+    mem_free(output);
+    model_free(model);
+    return code;
+}
+
+static int run(int argc, char **argv) {
+    QuantOptions o = {.type = "q8_0"};
+    const Option options[] = {
+        {"output", 'o', OPT_TEXT, &o.output, "FILE", "the .nib to write (default: MODEL-TYPE.nib in this directory)", 0,
+         0},
+        {"type", 0, OPT_TEXT, &o.type, "TYPE",
+         "for the weights of linear layers (default: q8_0, which costs no quality)", 0, 0},
+        {"embed-type", 0, OPT_TEXT, &o.embed_type, "TYPE",
+         "for the embedding (default: q8_0; TYPE where that is f16, bf16, f32)", 0, 0},
+        {"output-type", 0, OPT_TEXT, &o.output_type, "TYPE",
+         "for the head, where it is not the embedding (default: as above)", 0, 0},
+        {"only", 0, OPT_LIST, &o.only, "REGEX=TYPE", "for tensors whose name matches; the last match wins; repeatable",
+         0, 0},
+        {"fallback", 0, OPT_TEXT, &o.fallback, "TYPE", "for tensors whose width the type's block does not divide", 0,
+         0},
+        {"allow-nonfinite", 0, OPT_FLAG, &o.allow_nonfinite, NULL,
+         "in blocks, NaN and infinity become zero, and are counted", 0, 0},
+        {"requantize", 0, OPT_FLAG, &o.requantize, NULL, "quantize what is quantized already", 0, 0},
+        {"json", 0, OPT_TEXT, &o.json, "FILE", "the report as JSON; - for standard output", 0, 0},
+        {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
+    };
+    int operands, code = options_parse(&command_quant, options, argc, argv, &operands);
+    if (code >= 0) return code;
+    if (operands != 1) return usage_error(&command_quant, operands ? "one MODEL at a time" : "which MODEL?");
+    Error err = {0};
+    PlanRequest request = {0};
+    PlanRule rules[MAX_RULES] = {0};
+    code = read_request(&o, &request, rules, &err) ? quantize(argv[0], &o, &request)
+                                                   : usage_error(&command_quant, "%s", err.text);
+    for (size_t i = 0; i < MAX_RULES; i++) mem_free((void *)(uintptr_t)rules[i].pattern);
+    return code;
+}
+
+const Command command_quant = {
+    .name = "quant",
+    .summary = "make 8- and 4-bit versions of a model",
+    .usage = "MODEL [-o OUT.nib] [--type TYPE] [options]\n\n"
+             "MODEL is a .nib or a Hugging Face directory. TYPE is q8_0, q6_k, q5_1, q5_0, q5_k, q4_1, q4_0, q4_k or\n"
+             "iq4_nl (GGUF's blocks), or f32, f16, bf16. Norms, biases and other vectors stay as they are.",
+    .examples =
+        "  nibble quant smol.nib -o smol-q4.nib --type q4_0\n"
+        "  nibble quant ./SmolLM2-135M --type q4_k --fallback q5_0\n"
+        "  nibble quant smol.nib --type q4_0 --only 'blk\\.(0|29)\\.=q6_k' --only ffn_down=q5_1 --fallback q5_0\n",
+    .run = run,
+};

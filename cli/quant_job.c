@@ -1,0 +1,213 @@
+// Slices are computed in parallel and written in order: one loop over all slices of all tensors, at the end of each an
+// ordered section (core/turn.h) that hashes the source, writes the result and gives the source's pages back. While one
+// thread writes, the others compute, so reading, rounding and writing overlap without a queue between them.
+#include "cli/quant_job.h"
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/threads.h"
+#include "core/turn.h"
+#include "quant/kernels/kernels.h"
+#include "quant/quant.h"
+#include "quant/scan.h"
+#include <omp.h>
+#include <stdatomic.h>
+
+enum {
+    SLICE = 1 << 17,         // elements: with its f32 copy, source and result it stays in a second-level cache
+    RELEASE_BACK = 64 << 10, // pages that an earlier slice ended in are given back too
+};
+
+// The largest finite f16, and so the largest scale that a block can have.
+static const float f16_max = 65504.0f;
+
+typedef struct Slice {
+    size_t tensor;
+    int64_t row, rows;
+} Slice;
+
+typedef struct Slices {
+    Slice *items;
+    size_t count, capacity;
+    int64_t max_elements;
+    size_t max_bytes; // of a result
+} Slices;
+
+// What a thread works with.
+typedef struct Bench {
+    float *values;
+    uint8_t *result;
+} Bench;
+
+// What computing a slice came to; settled in order, so that the first error is the first in the file.
+typedef struct Outcome {
+    const uint8_t *data; // the slice in its new type
+    size_t bytes;
+    Scan scan;
+    bool overflow;
+} Outcome;
+
+static size_t rows_bytes(const Tensor *t, DType type, int64_t rows) {
+    const DTypeInfo *info = dtype_info(type);
+    return (size_t)(rows * tensor_cols(t) / info->block) * info->block_bytes; // fits: tensor_size passed for both types
+}
+
+// A tensor without elements still gets one (empty) slice, to be begun and ended.
+static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
+    for (size_t i = 0; i < job->model->tensor_count; i++) {
+        const Tensor *t = &job->model->tensors[i];
+        int64_t rows = tensor_rows(t), cols = tensor_cols(t), step = cols && cols < SLICE ? SLICE / cols : 1;
+        int64_t row = 0;
+        do {
+            Slice s = {.tensor = i, .row = row, .rows = rows - row < step ? rows - row : step};
+            if (!mem_grow(&slices->items, slices->count, &slices->capacity, sizeof s, err)) return false;
+            slices->items[slices->count++] = s;
+            size_t bytes = rows_bytes(t, job->plan[i].type, s.rows);
+            if (s.rows * cols > slices->max_elements) slices->max_elements = s.rows * cols;
+            if (bytes > slices->max_bytes) slices->max_bytes = bytes;
+            row += s.rows;
+        } while (row < rows);
+    }
+    return true;
+}
+
+static const uint8_t *slice_source(const Tensor *t, const Slice *s) { return t->data + rows_bytes(t, t->type, s->row); }
+
+static Outcome slice_compute(const QuantJob *job, const Slice *s, const Bench *bench) {
+    const Kernels *kernels = kernels_get();
+    const Tensor *t = &job->model->tensors[s->tensor];
+    DType type = job->plan[s->tensor].type;
+    const uint8_t *source = slice_source(t, s);
+    int64_t n = s->rows * tensor_cols(t);
+    Outcome out = {.data = bench->result, .bytes = rows_bytes(t, type, s->rows)};
+
+    kernels->to_f32[t->type](source, bench->values, n);
+    out.scan = scan_values(bench->values, n);
+    if (type == t->type) {
+        out.data = source;
+        return out;
+    }
+    if (out.scan.nonfinite && !job->allow_nonfinite) return out;
+    if (out.scan.nonfinite && dtype_is_block(type)) scan_clear_nonfinite(bench->values, n);
+    quant_function(type)(bench->values, bench->result, s->rows, tensor_cols(t), NULL);
+    // Weights of sane size cannot overflow any type; beyond that, see whether what was finite still is.
+    if (out.scan.largest > f16_max) {
+        kernels->to_f32[type](bench->result, bench->values, n);
+        Scan back = scan_values(bench->values, n);
+        out.overflow = back.nonfinite > (dtype_is_block(type) ? 0 : out.scan.nonfinite);
+    }
+    return out;
+}
+
+static bool slice_check(const QuantJob *job, const Slice *s, const Outcome *out, Error *err) {
+    const Tensor *t = &job->model->tensors[s->tensor];
+    DType type = job->plan[s->tensor].type;
+    bool refused = out->scan.nonfinite && !job->allow_nonfinite;
+    // Strange values in a file that is damaged: the damage is what to tell.
+    if ((refused || out->overflow) && !tensor_verify(t, err)) return false;
+    if (refused) {
+        int64_t at = s->row * tensor_cols(t) + out->scan.first, cols = tensor_cols(t);
+        return error_set(err,
+                         "%s: tensor %s: has a NaN or infinity at row %lld, column %lld; the checkpoint is broken, or "
+                         "give --allow-nonfinite",
+                         job->model->path, t->name, (long long)(at / cols), (long long)(at % cols));
+    }
+    if (out->overflow)
+        return error_set(err,
+                         "%s: tensor %s: has values up to %g, too large for %s; keep it wider with "
+                         "--only '^%s$=bf16'",
+                         job->model->path, t->name, (double)out->scan.largest, dtype_name(type), t->name);
+    if (type != t->type && dtype_is_block(type)) job->cleared[s->tensor] += out->scan.nonfinite;
+    return true;
+}
+
+// Writes slices in order: what the ordered part of the loop does.
+typedef struct Writer {
+    const QuantJob *job;
+    NibWriter *nib;
+    HashStream *hash; // of the present tensor's source, where the file states one
+    SourceHash *sources;
+} Writer;
+
+static bool tensor_begin(Writer *w, size_t tensor, Error *err) {
+    const Tensor *t = &w->job->model->tensors[tensor];
+    Tensor like;
+    if (!plan_tensor(t, &w->job->plan[tensor], &like, err) || !nib_tensor_begin(w->nib, &like, err)) return false;
+    if (!t->has_hash) return true;
+    w->hash = hash_stream_new();
+    return w->hash ? true : error_set(err, "out of memory");
+}
+
+static bool tensor_end(Writer *w, size_t tensor, Error *err) {
+    if (w->hash) {
+        Hash hash = hash_stream_end(w->hash);
+        w->hash = NULL;
+        if (!tensor_verify_hash(&w->job->model->tensors[tensor], hash, err)) return false;
+    }
+    return nib_tensor_end(w->nib, err);
+}
+
+static bool slice_write(Writer *w, const Slice *s, const Outcome *out, Error *err) {
+    const Tensor *t = &w->job->model->tensors[s->tensor];
+    const uint8_t *source = slice_source(t, s);
+    size_t bytes = rows_bytes(t, t->type, s->rows), before = (size_t)(source - t->data);
+    if (s->row == 0 && !tensor_begin(w, s->tensor, err)) return false;
+    if (w->hash) hash_stream_add(w->hash, source, bytes);
+    sources_reach(w->sources, t->file, source + bytes);
+    if (!slice_check(w->job, s, out, err) || !nib_tensor_write(w->nib, out->data, out->bytes, err)) return false;
+    if (before > RELEASE_BACK) before = RELEASE_BACK;
+    file_release(t->file, source - before, bytes + before);
+    progress_add(bytes);
+    return s->row + s->rows < tensor_rows(t) || tensor_end(w, s->tensor, err);
+}
+
+static bool benches_make(Bench *benches, int count, const Slices *slices, Error *err) {
+    for (int i = 0; i < count; i++) {
+        benches[i].values = mem_alloc((size_t)slices->max_elements, sizeof(float), err);
+        benches[i].result = benches[i].values ? mem_alloc(slices->max_bytes, 1, err) : NULL;
+        if (!benches[i].result) return false;
+    }
+    return true;
+}
+
+static void benches_free(Bench *benches, int count) {
+    for (int i = 0; benches && i < count; i++) {
+        mem_free(benches[i].values);
+        mem_free(benches[i].result);
+    }
+    mem_free(benches);
+}
+
+static bool slices_run(Writer *w, const Slices *slices, const Bench *benches, int threads, Error *err) {
+    bool failed = false; // belongs to whose turn it is
+    atomic_bool stop = false;
+    Turn turn;
+    turn_init(&turn);
+#pragma omp parallel for schedule(monotonic : dynamic, 1) num_threads(threads)
+    for (size_t i = 0; i < slices->count; i++) {
+        const Slice *s = &slices->items[i];
+        Outcome out = {0};
+        if (!atomic_load(&stop)) out = slice_compute(w->job, s, &benches[omp_get_thread_num()]);
+        turn_wait(&turn, i);
+        failed = failed || !slice_write(w, s, &out, err);
+        if (failed) atomic_store(&stop, true);
+        turn_pass(&turn);
+    }
+    turn_destroy(&turn);
+    return !failed;
+}
+
+bool quant_job_run(const QuantJob *job, NibWriter *nib, SourceHash *sources, Error *err) {
+    Slices slices = {0};
+    Writer w = {.job = job, .nib = nib, .sources = sources};
+    int threads = threads_count();
+    Bench *benches = NULL;
+    bool ok = slices_make(job, &slices, err);
+    if (ok) benches = mem_alloc((size_t)threads, sizeof *benches, err);
+    ok =
+        ok && benches && benches_make(benches, threads, &slices, err) && slices_run(&w, &slices, benches, threads, err);
+    if (w.hash) hash_stream_end(w.hash); // a tensor that was not finished
+    benches_free(benches, threads);
+    mem_free(slices.items);
+    return ok;
+}

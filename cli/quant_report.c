@@ -1,0 +1,210 @@
+#include "cli/quant_report.h"
+
+#include "cli/version.h"
+#include "core/size.h"
+#include <stdio.h>
+#include <string.h>
+
+// ---- what both reports say
+
+static uint64_t planned_bytes(const QuantReport *r, size_t i) {
+    Tensor out;
+    return plan_tensor(&r->model->tensors[i], &r->plan[i], &out, NULL) ? out.bytes : 0; // it passed before
+}
+
+typedef struct TypeCount {
+    uint64_t tensors, bytes;
+} TypeCount;
+
+static void count_types(const QuantReport *r, TypeCount counts[DT_COUNT]) {
+    memset(counts, 0, DT_COUNT * sizeof *counts);
+    for (size_t i = 0; i < r->model->tensor_count; i++) {
+        counts[r->plan[i].type].tensors++;
+        counts[r->plan[i].type].bytes += planned_bytes(r, i);
+    }
+}
+
+static uint64_t total_bytes(const QuantReport *r) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < r->model->tensor_count; i++) bytes += planned_bytes(r, i);
+    return bytes;
+}
+
+static double bits_per_weight(const QuantReport *r) {
+    double weights = 0;
+    for (size_t i = 0; i < r->model->tensor_count; i++) weights += (double)tensor_elements(&r->model->tensors[i]);
+    return weights > 0 ? 8.0 * (double)total_bytes(r) / weights : 0;
+}
+
+// ---- JSON. cJSON's adders return NULL when memory is out; the caller sees it by the text that then lacks the key,
+// so each object is built whole or not at all: `ok` gathers.
+
+static bool add_text(cJSON *object, const char *key, const char *text) {
+    return cJSON_AddStringToObject(object, key, text) != NULL;
+}
+
+static bool add_number(cJSON *object, const char *key, double value) {
+    return cJSON_AddNumberToObject(object, key, value) != NULL;
+}
+
+static bool push_text(cJSON *array, const char *text) {
+    cJSON *item = cJSON_CreateString(text);
+    return item && cJSON_AddItemToArray(array, item);
+}
+
+static cJSON *push_object(cJSON *array) {
+    cJSON *item = cJSON_CreateObject();
+    if (item && cJSON_AddItemToArray(array, item)) return item;
+    cJSON_Delete(item);
+    return NULL;
+}
+
+static bool add_request(cJSON *object, const PlanRequest *q) {
+    bool ok = add_text(object, "type", dtype_name(q->type)) &&
+              add_text(object, "embed_type", dtype_name(q->embed_type)) &&
+              add_text(object, "output_type", dtype_name(q->output_type));
+    cJSON *only = cJSON_AddArrayToObject(object, "only");
+    ok = ok && only;
+    for (size_t i = 0; ok && i < q->rule_count; i++) {
+        cJSON *rule = push_object(only);
+        ok = rule && add_text(rule, "regex", q->rules[i].pattern) &&
+             add_text(rule, "type", dtype_name(q->rules[i].type));
+    }
+    return ok;
+}
+
+// "fallback": null where none was given; its tensors may be none.
+static bool add_fallback(cJSON *object, const QuantReport *r) {
+    if (!r->request->has_fallback) return cJSON_AddNullToObject(object, "fallback") != NULL;
+    cJSON *fallback = cJSON_AddObjectToObject(object, "fallback");
+    bool ok = fallback && add_text(fallback, "type", dtype_name(r->request->fallback));
+    cJSON *names = ok ? cJSON_AddArrayToObject(fallback, "tensors") : NULL;
+    ok = names != NULL;
+    for (size_t i = 0; ok && i < r->model->tensor_count; i++)
+        if (r->plan[i].fell_back) ok = push_text(names, r->model->tensors[i].name);
+    return ok;
+}
+
+static bool add_cleared(cJSON *object, const QuantReport *r) {
+    cJSON *list = cJSON_AddArrayToObject(object, "nonfinite_cleared");
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < r->model->tensor_count; i++) {
+        if (!r->cleared[i]) continue;
+        cJSON *item = push_object(list);
+        ok = item && add_text(item, "tensor", r->model->tensors[i].name) &&
+             add_number(item, "values", (double)r->cleared[i]);
+    }
+    return ok;
+}
+
+static bool add_types(cJSON *object, const QuantReport *r) {
+    TypeCount counts[DT_COUNT];
+    count_types(r, counts);
+    cJSON *list = cJSON_AddArrayToObject(object, "types");
+    bool ok = list != NULL;
+    for (int type = 0; ok && type < DT_COUNT; type++) {
+        if (!counts[type].tensors) continue;
+        cJSON *item = push_object(list);
+        ok = item && add_text(item, "type", dtype_name((DType)type)) &&
+             add_number(item, "tensors", (double)counts[type].tensors) &&
+             add_number(item, "bytes", (double)counts[type].bytes);
+    }
+    return ok;
+}
+
+cJSON *quant_report_step(const QuantReport *r) {
+    cJSON *step = cJSON_CreateObject();
+    bool ok = step && add_text(step, "step", "quant") && add_text(step, "program", "nibble " NIBBLE_VERSION) &&
+              add_request(step, r->request) && add_fallback(step, r) && add_cleared(step, r);
+    if (ok) return step;
+    cJSON_Delete(step);
+    return NULL;
+}
+
+char *quant_report_json(const QuantReport *r) {
+    cJSON *report = cJSON_CreateObject();
+    bool ok = report && add_text(report, "input", r->model->path) && add_text(report, "output", r->output) &&
+              add_request(report, r->request) &&
+              add_number(report, "source_tensor_bytes", (double)model_tensor_bytes(r->model)) &&
+              add_number(report, "tensor_bytes", (double)total_bytes(r)) &&
+              add_number(report, "file_bytes", (double)r->file_bytes) &&
+              add_number(report, "bits_per_weight", bits_per_weight(r)) && add_types(report, r) &&
+              add_fallback(report, r) && add_cleared(report, r) && add_number(report, "seconds", r->seconds);
+    char *text = ok ? cJSON_Print(report) : NULL;
+    cJSON_Delete(report);
+    return text;
+}
+
+// ---- for people
+
+// Tensors of all layers that fell back alike, shown as one line: "blk.#.attn_q.weight".
+typedef struct Group {
+    char name[MODEL_NAME];
+    const PlanEntry *entry;
+    int64_t cols;
+    size_t count;
+} Group;
+
+static void group_name(const char *tensor, char name[MODEL_NAME]) {
+    int layer, used = 0;
+    if (sscanf(tensor, "blk.%d.%n", &layer, &used) == 1 && used > 0)
+        snprintf(name, MODEL_NAME, "blk.#.%s", tensor + used);
+    else
+        snprintf(name, MODEL_NAME, "%s", tensor);
+}
+
+static void print_fallbacks(const QuantReport *r) {
+    enum { GROUPS = 64 };
+    Group groups[GROUPS];
+    size_t count = 0, total = 0, ungrouped = 0;
+    for (size_t i = 0; i < r->model->tensor_count; i++) {
+        const PlanEntry *e = &r->plan[i];
+        if (!e->fell_back) continue;
+        total++;
+        char name[MODEL_NAME];
+        group_name(r->model->tensors[i].name, name);
+        size_t g = 0;
+        while (g < count && (strcmp(groups[g].name, name) != 0 || groups[g].entry->asked != e->asked)) g++;
+        if (g == GROUPS) {
+            ungrouped++;
+            continue;
+        }
+        if (g == count) {
+            groups[count] = (Group){.entry = e, .cols = tensor_cols(&r->model->tensors[i])};
+            memcpy(groups[count++].name, name, sizeof name);
+        }
+        groups[g].count++;
+    }
+    if (!total) return;
+    printf("fell back: %zu tensor%s whose width the block does not divide\n", total, total == 1 ? "" : "s");
+    for (size_t g = 0; g < count; g++)
+        printf("  %4zu x %-28s width %lld, %s -> %s\n", groups[g].count, groups[g].name, (long long)groups[g].cols,
+               dtype_name(groups[g].entry->asked), dtype_name(groups[g].entry->type));
+    if (ungrouped) printf("  %4zu x others (--json lists them all)\n", ungrouped);
+}
+
+static void print_cleared(const QuantReport *r) {
+    int64_t values = 0;
+    for (size_t i = 0; i < r->model->tensor_count; i++) values += r->cleared[i];
+    if (!values) return;
+    printf("not finite: %lld value%s became zero\n", (long long)values, values == 1 ? "" : "s");
+    for (size_t i = 0; i < r->model->tensor_count; i++)
+        if (r->cleared[i]) printf("  %4lld in %s\n", (long long)r->cleared[i], r->model->tensors[i].name);
+}
+
+void quant_report_print(const QuantReport *r) {
+    TypeCount counts[DT_COUNT];
+    char text[32], before[32];
+    uint64_t source = model_tensor_bytes(r->model), total = total_bytes(r);
+    count_types(r, counts);
+    printf("type    tensors        size\n");
+    for (int type = 0; type < DT_COUNT; type++)
+        if (counts[type].tensors)
+            printf("%-7s %7llu  %10s\n", dtype_name((DType)type), (unsigned long long)counts[type].tensors,
+                   size_text(counts[type].bytes, text));
+    printf("%-7s %7zu  %10s  %.2f bits a weight (before: %s, %.2f)\n", "all", r->model->tensor_count,
+           size_text(total, text), bits_per_weight(r), size_text(source, before), model_bits_per_weight(r->model));
+    print_fallbacks(r);
+    print_cleared(r);
+    printf("%s: %s in %.2f s\n", r->output, size_text(r->file_bytes, text), r->seconds);
+}
