@@ -83,8 +83,10 @@ static const char *option_set(const Option *o, const char *text, char *buf, size
             snprintf(buf, size, "must be within %g and %g", o->min, o->max);
             return buf;
         }
-        if (o->kind == OPT_INT) *(int64_t *)o->value = (int64_t)v;
-        else *(double *)o->value = v;
+        if (o->kind == OPT_INT)
+            *(int64_t *)o->value = (int64_t)v;
+        else
+            *(double *)o->value = v;
         return NULL;
     }
     return "?";

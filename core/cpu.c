@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -16,12 +18,19 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 const char *cpu_level_name(CpuLevel level) { return names[level]; }
 
+#if defined(__x86_64__)
+// __builtin_cpu_supports does not know it in clang before 19. That the system keeps AVX's registers, avx2 tells.
+static bool has_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 bool cpu_has_level(CpuLevel level) {
     switch (level) {
     case CPU_SCALAR: return true;
 #if defined(__x86_64__)
-    case CPU_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case CPU_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case CPU_AVX512:
         return cpu_has_level(CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

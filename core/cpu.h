@@ -7,10 +7,10 @@
 typedef enum CpuLevel { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_NEON, CPU_LEVELS } CpuLevel;
 
 typedef struct Cpu {
-    CpuLevel level;  // avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL beside those
-    bool vnni;       // AVX512_VNNI, at level avx512
-    bool bf16;       // AVX512_BF16, at level avx512
-    bool dotprod;    // NEON dot products, at level neon
+    CpuLevel level; // avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL beside those
+    bool vnni;      // AVX512_VNNI, at level avx512
+    bool bf16;      // AVX512_BF16, at level avx512
+    bool dotprod;   // NEON dot products, at level neon
 } Cpu;
 
 const Cpu *cpu_get(void);

@@ -116,7 +116,7 @@ struct FileOut {
     char *temporary; // its name until then; NULL while it has none (O_TMPFILE)
     uint8_t *buffer;
     size_t buffered;
-    uint64_t size; // bytes appended, buffered ones included
+    uint64_t size;             // bytes appended, buffered ones included
     uint64_t written, started; // bytes handed to the system, and those of them that it was told to put on the disk
 };
 

@@ -1,4 +1,5 @@
-// Files in by mmap, files out by a temporary that is synced and renamed: a reader sees the old file or the whole new one.
+// Files in by mmap, files out by a temporary that is synced and renamed: a reader sees the old file or the whole new
+// one.
 #ifndef CORE_FILE_H
 #define CORE_FILE_H
 
@@ -37,7 +38,8 @@ typedef struct FileOut FileOut;
 FileOut *file_out_open(const char *path, uint64_t expected, Error *err);
 bool file_out_write(FileOut *out, const void *data, size_t size, Error *err); // appends
 bool file_out_pad(FileOut *out, size_t align, Error *err);                    // zeros up to a multiple of align
-bool file_out_patch(FileOut *out, uint64_t at, const void *data, size_t size, Error *err); // overwrites what was written
+bool file_out_patch(FileOut *out, uint64_t at, const void *data, size_t size,
+                    Error *err); // overwrites what was written
 uint64_t file_out_size(const FileOut *out);
 bool file_out_commit(FileOut *out, Error *err); // syncs, renames, frees out (also when it fails)
 void file_out_abort(FileOut *out);              // leaves what was there before; frees out. NULL is fine

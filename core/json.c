@@ -107,8 +107,10 @@ const cJSON *json_index_find(const JsonIndex *index, const char *key) {
         size_t mid = (lo + hi) / 2;
         int c = strcmp(index->items[mid]->string, key);
         if (c == 0) return index->items[mid];
-        if (c < 0) lo = mid + 1;
-        else hi = mid;
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return NULL;
 }

@@ -11,8 +11,8 @@
 // (1000), text after the value, and NUL bytes. NULL with a message. Free with cJSON_Delete.
 cJSON *json_parse(const char *text, size_t size, Error *err);
 
-// Whether the text can hold at most `values` JSON values: a cheap count of what separates them, made before parsing, since
-// a parsed value takes some 30 times the memory of the byte or two that a hostile file spends on it.
+// Whether the text can hold at most `values` JSON values: a cheap count of what separates them, made before parsing,
+// since a parsed value takes some 30 times the memory of the byte or two that a hostile file spends on it.
 bool json_bounded(const char *text, size_t size, size_t values, Error *err);
 
 // Reads and parses a file of at most `limit` bytes.

@@ -22,7 +22,8 @@ void *mem_alloc(size_t count, size_t size, Error *err) {
     void *p = n == atomic_load(&fail_at) ? NULL : aligned_alloc(64, bytes);
     if (!p) {
         char text[32];
-        error_set(err, "out of memory: cannot have %s; free some, or use fewer threads or windows", size_text(bytes, text));
+        error_set(err, "out of memory: cannot have %s; free some, or use fewer threads or windows",
+                  size_text(bytes, text));
         return NULL;
     }
     return memset(p, 0, bytes);

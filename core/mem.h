@@ -12,7 +12,8 @@ void mem_free(void *p);
 // A copy of a string (length n, then a NUL). NULL with a message when memory is out. Free with mem_free.
 char *mem_text(const char *s, size_t n, Error *err);
 
-// Grows *items (elements of `size` bytes, allocated by mem_alloc) so that one more than `count` fits; *capacity follows.
+// Grows *items (elements of `size` bytes, allocated by mem_alloc) so that one more than `count` fits; *capacity
+// follows.
 bool mem_grow(void *items, size_t count, size_t *capacity, size_t size, Error *err);
 
 // Tests: the n-th allocation from now on fails once (n = 0: never). Returns how many were made since the last call.

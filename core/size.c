@@ -19,9 +19,9 @@ bool size_parse(const char *text, uint64_t *bytes) {
     static const struct {
         const char *name;
         double scale;
-    } units[] = {{"", 1},        {"B", 1},           {"K", 1024.0},     {"KiB", 1024.0}, {"KB", 1e3},
-                 {"M", 0x1p20},  {"MiB", 0x1p20},    {"MB", 1e6},       {"G", 0x1p30},   {"GiB", 0x1p30},
-                 {"GB", 1e9},    {"T", 0x1p40},      {"TiB", 0x1p40},   {"TB", 1e12}};
+    } units[] = {{"", 1},       {"B", 1},        {"K", 1024.0},   {"KiB", 1024.0}, {"KB", 1e3},
+                 {"M", 0x1p20}, {"MiB", 0x1p20}, {"MB", 1e6},     {"G", 0x1p30},   {"GiB", 0x1p30},
+                 {"GB", 1e9},   {"T", 0x1p40},   {"TiB", 0x1p40}, {"TB", 1e12}};
     if (!isdigit((unsigned char)text[0])) return false;
     char *end;
     double v = strtod(text, &end);

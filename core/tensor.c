@@ -6,15 +6,16 @@
 bool tensor_size(Tensor *t, Error *err) {
     char text[96];
     size_t rows = 1, row, total;
-    if (t->dims < 0 || t->dims > TENSOR_DIMS) return error_set(err, "tensor %s: has %d dimensions", tensor_label(t), t->dims);
+    if (t->dims < 0 || t->dims > TENSOR_DIMS)
+        return error_set(err, "tensor %s: has %d dimensions", tensor_label(t), t->dims);
     for (int i = 0; i < t->dims; i++)
         if (t->shape[i] < 0) return error_set(err, "tensor %s: has a negative dimension", tensor_label(t));
     bool fits = true;
     for (int i = 0; i + 1 < t->dims; i++) fits = fits && size_mul(rows, (size_t)t->shape[i], &rows);
     int64_t cols = tensor_cols(t);
     if (fits && cols % dtype_info(t->type)->block)
-        return error_set(err, "tensor %s: its width %lld is no multiple of %s's block of %d", tensor_label(t), (long long)cols,
-                         dtype_name(t->type), dtype_info(t->type)->block);
+        return error_set(err, "tensor %s: its width %lld is no multiple of %s's block of %d", tensor_label(t),
+                         (long long)cols, dtype_name(t->type), dtype_info(t->type)->block);
     size_t elements;
     fits = fits && size_mul(rows, (size_t)cols, &elements) && elements <= INT64_MAX / 16 &&
            dtype_row_bytes(t->type, cols, &row) && size_mul(rows, row, &total) && total <= INT64_MAX;
@@ -37,6 +38,7 @@ bool tensor_verify(const Tensor *t, Error *err) {
 
 bool tensor_verify_hash(const Tensor *t, Hash found, Error *err) {
     if (!t->has_hash || hash_equal(found, t->hash)) return true;
-    return error_set(err, "%s: tensor %s: its bytes do not match their XXH3 hash: the file is damaged; make or fetch it again",
-                     t->file ? t->file->path : "?", tensor_label(t));
+    return error_set(
+        err, "%s: tensor %s: its bytes do not match their XXH3 hash: the file is damaged; make or fetch it again",
+        t->file ? t->file->path : "?", tensor_label(t));
 }

@@ -2,7 +2,7 @@
 #ifndef CORE_THREADS_H
 #define CORE_THREADS_H
 
-void threads_set(int n);  // 0: one for each CPU that this process may run on
-int threads_count(void);  // how many a parallel region will have
+void threads_set(int n); // 0: one for each CPU that this process may run on
+int threads_count(void); // how many a parallel region will have
 
 #endif

@@ -13,8 +13,8 @@ size_t attention_scratch(void) { return QUERIES * KEYS + 2 * QUERIES; } // score
 
 // Scores of one block become weights: masked, exp(score - running maximum). Query i (counted from the block's
 // first) sees `seen + i` of the block's keys. What was accumulated so far is rescaled to the new maximum.
-static void softmax_block(const VectorMath *m, float *scores, int64_t queries, int64_t keys, int64_t seen, float *maximum,
-                          float *sum, float *out, int64_t out_stride, int64_t head_dim) {
+static void softmax_block(const VectorMath *m, float *scores, int64_t queries, int64_t keys, int64_t seen,
+                          float *maximum, float *sum, float *out, int64_t out_stride, int64_t head_dim) {
     for (int64_t i = 0; i < queries; i++) {
         float *row = scores + i * keys;
         int64_t n = seen + i < 0 ? 0 : min(seen + i, keys);
@@ -50,8 +50,8 @@ void attention_head(const AttentionShape *s, int64_t head, const float *q, const
         }
         for (int64_t j0 = 0; j0 < visible; j0 += KEYS) {
             int64_t keys = min(KEYS, visible - j0);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)queries, (int)keys, (int)d, s->scale, q + i0 * q_stride,
-                        (int)q_stride, k + j0 * kv_stride, (int)kv_stride, 0, scores, (int)keys);
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)queries, (int)keys, (int)d, s->scale,
+                        q + i0 * q_stride, (int)q_stride, k + j0 * kv_stride, (int)kv_stride, 0, scores, (int)keys);
             softmax_block(m, scores, queries, keys, s->past + i0 + 1 - j0, maximum, sum, o, q_stride, d);
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)queries, (int)d, (int)keys, 1, scores,
                         (int)keys, v + j0 * kv_stride, (int)kv_stride, 1, o, (int)q_stride);

@@ -15,8 +15,8 @@ typedef struct AttentionShape {
 // Floats of scratch that one call needs.
 size_t attention_scratch(void);
 
-// One head: out[:, head] of [length, heads * head_dim] from q (the same shape) and k, v [past + length, kv_heads * head_dim].
-// Query i sees keys 0 .. past + i. Single-threaded: callers spread heads and sequences over threads.
+// One head: out[:, head] of [length, heads * head_dim] from q (the same shape) and k, v [past + length, kv_heads *
+// head_dim]. Query i sees keys 0 .. past + i. Single-threaded: callers spread heads and sequences over threads.
 void attention_head(const AttentionShape *s, int64_t head, const float *q, const float *k, const float *v, float *out,
                     float *scratch);
 

@@ -101,9 +101,9 @@ static bool group_evaluate(const Group *g, Evaluation *e, Error *err) {
 static bool models_check(const Model *const *models, int count, const Windows *windows, Error *err) {
     for (int k = 1; k < count; k++)
         if (models[k]->desc.vocab != models[0]->desc.vocab)
-            return error_set(err, "%s: has a vocabulary of %lld, %s one of %lld; only models that share it can be compared",
-                             models[k]->path, (long long)models[k]->desc.vocab, models[0]->path,
-                             (long long)models[0]->desc.vocab);
+            return error_set(
+                err, "%s: has a vocabulary of %lld, %s one of %lld; only models that share it can be compared",
+                models[k]->path, (long long)models[k]->desc.vocab, models[0]->path, (long long)models[0]->desc.vocab);
     return windows_check(windows, models[0]->desc.vocab, err);
 }
 

@@ -101,8 +101,9 @@ static bool scores_finish(const Pass *p, int64_t positions, Error *err) {
             double log_z = (double)r[k].max + log(r[k].sum), nll = log_z - (double)r[k].right;
             double kld = k ? r[k].mean / r->sum - (log_z0 - log_z) : 0;
             if (!isfinite(nll) || !isfinite(kld))
-                return error_set(err, "model %d gives logits that are not finite: its weights hold NaN, infinity or "
-                                      "values too large",
+                return error_set(err,
+                                 "model %d gives logits that are not finite: its weights hold NaN, infinity or "
+                                 "values too large",
                                  k + 1);
             p->models[k].scores[i] = (TokenScore){nll, kld > 0 ? kld : 0, r[k].top};
         }

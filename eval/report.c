@@ -36,14 +36,14 @@ void report_table(const Evaluation *e, FILE *to) {
     }
     if (e->count > 1) {
         fprintf(to, "\nagainst %s\n", e->models[0]->path);
-        fprintf(to, "%-32s %9s %8s  %8s %8s %8s %8s %8s %8s  %6s %7s\n", "model", "d ln PPL", "+-", "KLD", "+-", "median",
-                "99 %", "99.9 %", "max", "top1 %", "RMS dp%");
+        fprintf(to, "%-32s %9s %8s  %8s %8s %8s %8s %8s %8s  %6s %7s\n", "model", "d ln PPL", "+-", "KLD", "+-",
+                "median", "99 %", "99.9 %", "max", "top1 %", "RMS dp%");
     }
     for (int k = 1; k < e->count; k++) {
         const Divergence *d = &e->results[k].vs_base;
         fprintf(to, "%-32s %+9.5f %8.5f  %8.5f %8.5f %8.5f %8.4f %8.4f %8.4f  %6.2f %7.3f\n",
-                label(e->models[k]->path, name), d->delta_ln_ppl, d->delta_ln_ppl_se, d->kld_mean, d->kld_se, d->kld_median,
-                d->kld_p99, d->kld_p999, d->kld_max, 100 * d->top1, 100 * d->rms_dp);
+                label(e->models[k]->path, name), d->delta_ln_ppl, d->delta_ln_ppl_se, d->kld_mean, d->kld_se,
+                d->kld_median, d->kld_p99, d->kld_p999, d->kld_max, 100 * d->top1, 100 * d->rms_dp);
     }
     char text[32];
     fprintf(to, "\n%zu windows", w->count);
@@ -59,9 +59,15 @@ static void add_divergence(cJSON *model, const Divergence *d) {
         const char *key;
         double value;
     } items[] = {
-        {"delta_ln_ppl", d->delta_ln_ppl}, {"delta_ln_ppl_se", d->delta_ln_ppl_se}, {"kld_mean", d->kld_mean},
-        {"kld_se", d->kld_se},             {"kld_median", d->kld_median},           {"kld_p99", d->kld_p99},
-        {"kld_p999", d->kld_p999},         {"kld_max", d->kld_max},                 {"top1", d->top1},
+        {"delta_ln_ppl", d->delta_ln_ppl},
+        {"delta_ln_ppl_se", d->delta_ln_ppl_se},
+        {"kld_mean", d->kld_mean},
+        {"kld_se", d->kld_se},
+        {"kld_median", d->kld_median},
+        {"kld_p99", d->kld_p99},
+        {"kld_p999", d->kld_p999},
+        {"kld_max", d->kld_max},
+        {"top1", d->top1},
         {"rms_dp", d->rms_dp},
     };
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) cJSON_AddNumberToObject(o, items[i].key, items[i].value);
@@ -90,10 +96,14 @@ cJSON *report_json(const Evaluation *e, const char *compute) {
         cJSON_Delete(root);
         return NULL;
     }
-    if (w->ctx) cJSON_AddNumberToObject(protocol, "ctx", (double)w->ctx);
-    else cJSON_AddNullToObject(protocol, "ctx");
-    if (w->stride) cJSON_AddNumberToObject(protocol, "stride", (double)w->stride);
-    else cJSON_AddNullToObject(protocol, "stride");
+    if (w->ctx)
+        cJSON_AddNumberToObject(protocol, "ctx", (double)w->ctx);
+    else
+        cJSON_AddNullToObject(protocol, "ctx");
+    if (w->stride)
+        cJSON_AddNumberToObject(protocol, "stride", (double)w->stride);
+    else
+        cJSON_AddNullToObject(protocol, "stride");
     cJSON_AddNumberToObject(protocol, "windows", (double)w->count);
     cJSON_AddNumberToObject(protocol, "scored", (double)w->scored);
     cJSON_AddStringToObject(protocol, "compute", compute);
@@ -113,7 +123,8 @@ void report_tokens(const Evaluation *e, FILE *to) {
     size_t at = 0;
     for (size_t i = 0; i < w->count; i++)
         for (int64_t p = w->items[i].first; p < w->items[i].length; p++, at++) {
-            fprintf(to, "%zu,%lld,%d,%.9g", i, (long long)p, w->ids[w->items[i].start + p], e->results[0].scores[at].nll);
+            fprintf(to, "%zu,%lld,%d,%.9g", i, (long long)p, w->ids[w->items[i].start + p],
+                    e->results[0].scores[at].nll);
             for (int k = 1; k < e->count; k++)
                 fprintf(to, ",%.9g,%.9g", e->results[k].scores[at].nll, e->results[k].scores[at].kld);
             fputc('\n', to);

@@ -1,4 +1,5 @@
-// Rotary position tables (RoFormer, arXiv:2104.09864; scalings as transformers' modeling_rope_utils.py, YaRN arXiv:2309.00071).
+// Rotary position tables (RoFormer, arXiv:2104.09864; scalings as transformers' modeling_rope_utils.py, YaRN
+// arXiv:2309.00071).
 #ifndef EVAL_ROPE_H
 #define EVAL_ROPE_H
 

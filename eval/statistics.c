@@ -8,8 +8,9 @@ typedef struct Estimate {
     double mean, se;
 } Estimate;
 
-// The mean over all scored tokens and its standard error over windows, since tokens inside a window are not independent:
-// a ratio estimate, so that windows may differ in length. sums[w] is the window's sum over its scored tokens.
+// The mean over all scored tokens and its standard error over windows, since tokens inside a window are not
+// independent: a ratio estimate, so that windows may differ in length. sums[w] is the window's sum over its scored
+// tokens.
 static Estimate estimate(const Windows *w, const double *sums) {
     Estimate e = {0};
     for (size_t i = 0; i < w->count; i++) e.mean += sums[i];
@@ -34,7 +35,8 @@ static double value_dp2(const TokenScore *s, const TokenScore *base) {
     return d * d;
 }
 
-static Estimate estimate_of(const Windows *w, TokenValue value, const TokenScore *s, const TokenScore *base, double *sums) {
+static Estimate estimate_of(const Windows *w, TokenValue value, const TokenScore *s, const TokenScore *base,
+                            double *sums) {
     for (size_t i = 0, at = 0; i < w->count; i++) {
         sums[i] = 0;
         for (int64_t p = w->items[i].first; p < w->items[i].length; p++, at++) sums[i] += value(&s[at], &base[at]);
@@ -54,7 +56,8 @@ static double quantile(const double *sorted, int64_t n, double q) {
     return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
 }
 
-static Divergence divergence(const Windows *w, const TokenScore *s, const TokenScore *base, double *sums, double *sorted) {
+static Divergence divergence(const Windows *w, const TokenScore *s, const TokenScore *base, double *sums,
+                             double *sorted) {
     Estimate delta = estimate_of(w, value_delta, s, base, sums), kld = estimate_of(w, value_kld, s, base, sums);
     for (int64_t i = 0; i < w->scored; i++) sorted[i] = s[i].kld;
     qsort(sorted, (size_t)w->scored, sizeof *sorted, ascending);

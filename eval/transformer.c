@@ -12,15 +12,15 @@
 #include <string.h>
 
 enum {
-    CHUNK_TOKENS = 4096,       // how many tokens pass through a layer together
-    CHUNK_BYTES = 128 << 20,   // what their intermediate arrays may take; wide models get fewer tokens
-    LAYER_TENSORS = 16,        // at most, with biases
+    CHUNK_TOKENS = 4096,     // how many tokens pass through a layer together
+    CHUNK_BYTES = 128 << 20, // what their intermediate arrays may take; wide models get fewer tokens
+    LAYER_TENSORS = 16,      // at most, with biases
 };
 
 typedef struct Layer {
     const float *attn_norm, *ffn_norm; // [dim]
-    Linear q, k, v, o;                 // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice, [dim, heads * head_dim]
-    Linear gate, up, down;             // [ffn_dim, dim] twice, [dim, ffn_dim]
+    Linear q, k, v, o;     // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice, [dim, heads * head_dim]
+    Linear gate, up, down; // [ffn_dim, dim] twice, [dim, ffn_dim]
     const Tensor *tensors[LAYER_TENSORS]; // all of the above, to check and to release
     int tensor_count;
 } Layer;
@@ -33,18 +33,18 @@ struct Transformer {
     const Tensor *embedding, *head;
     const float *output_norm;
     Linear output;
-    bool verified;       // every tensor has been checked against its hash
-    float **vectors;     // norms and biases in f32, owned
+    bool verified;   // every tensor has been checked against its hash
+    float **vectors; // norms and biases in f32, owned
     size_t vector_count, vector_capacity;
-    int64_t chunk;       // tokens that the scratch below holds
-    float *normed;       // [chunk, dim]
-    float *q, *mixed;    // [chunk, heads * head_dim]: queries; what attention gives
-    float *k, *v;        // [chunk, kv_heads * head_dim]
-    float *gate, *up;    // [chunk, ffn_dim]
-    float *panel;        // of weights, dequantized
+    int64_t chunk;        // tokens that the scratch below holds
+    float *normed;        // [chunk, dim]
+    float *q, *mixed;     // [chunk, heads * head_dim]: queries; what attention gives
+    float *k, *v;         // [chunk, kv_heads * head_dim]
+    float *gate, *up;     // [chunk, ffn_dim]
+    float *panel;         // of weights, dequantized
     float *cosine, *sine; // [max_length, head_dim / 2]
     int64_t max_length, table_length, table_first;
-    float *attention;    // scratch, one part a thread
+    float *attention; // scratch, one part a thread
     int threads;
 };
 
@@ -189,8 +189,7 @@ void kv_cache_free(KvCache *cache) {
 static void norm(const Transformer *t, const float *x, const float *gain, int64_t n, float *y) {
     int64_t dim = t->desc->dim;
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++)
-        t->math->rms_norm(x + i * dim, gain, (float)t->desc->norm_eps, dim, y + i * dim);
+    for (int64_t i = 0; i < n; i++) t->math->rms_norm(x + i * dim, gain, (float)t->desc->norm_eps, dim, y + i * dim);
 }
 
 // The tables for positions first .. first + count - 1 of a sequence of `length`, kept while the same are asked for.
@@ -210,13 +209,15 @@ static void rotate(const Transformer *t, float *x, int64_t heads, int64_t length
             t->math->rotate(x + (i * heads + h) * d, t->cosine + i * half, t->sine + i * half, half);
 }
 
-static void attend(const Transformer *t, const Span *spans, size_t count, int64_t past, const float *k, const float *v) {
+static void attend(const Transformer *t, const Span *spans, size_t count, int64_t past, const float *k,
+                   const float *v) {
     const ModelDesc *d = t->desc;
     int64_t tasks = (int64_t)count * d->heads;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < tasks; task++) {
         const Span *s = &spans[task / d->heads];
-        AttentionShape shape = {d->heads, d->kv_heads, d->head_dim, s->length, past, (float)(1 / sqrt((double)d->head_dim))};
+        AttentionShape shape = {d->heads,  d->kv_heads, d->head_dim,
+                                s->length, past,        (float)(1 / sqrt((double)d->head_dim))};
         int64_t row = s->start - spans[0].start, wide = d->heads * d->head_dim, narrow = d->kv_heads * d->head_dim;
         attention_head(&shape, task % d->heads, t->q + row * wide, k + row * narrow, v + row * narrow,
                        t->mixed + row * wide, t->attention + (size_t)omp_get_thread_num() * attention_scratch());

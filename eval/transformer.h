@@ -8,7 +8,8 @@
 
 typedef struct Transformer Transformer;
 
-// A sequence among the tokens of a batch: ids[start .. start + length - 1], positions from 0 (or from the cache's length).
+// A sequence among the tokens of a batch: ids[start .. start + length - 1], positions from 0 (or from the cache's
+// length).
 typedef struct Span {
     int64_t start, length;
 } Span;
@@ -20,7 +21,7 @@ void transformer_free(Transformer *t); // NULL is fine
 
 // Keys and values of one sequence that grows, for generation.
 typedef struct KvCache {
-    float *k, *v;            // [layers, capacity, kv_heads * head_dim]
+    float *k, *v;             // [layers, capacity, kv_heads * head_dim]
     int64_t capacity, length; // tokens; length: how many are there
 } KvCache;
 
@@ -31,8 +32,8 @@ void kv_cache_free(KvCache *cache);
 typedef void (*LayerDone)(void *context, int64_t layer, int64_t tokens);
 
 // Runs all layers over all spans; x [tokens, dim] becomes the residual stream after the last layer. Each tensor is
-// checked against its hash when first used and its pages are given back after its layer. With a cache there is one span,
-// whose positions follow those in the cache, and its keys and values are added to it.
+// checked against its hash when first used and its pages are given back after its layer. With a cache there is one
+// span, whose positions follow those in the cache, and its keys and values are added to it.
 bool transformer_forward(Transformer *t, const int32_t *ids, const Span *spans, size_t count, KvCache *cache, float *x,
                          LayerDone done, void *context, Error *err);
 

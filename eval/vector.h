@@ -1,4 +1,5 @@
-// The element-wise arithmetic of a transformer, vectorized: one source (vector_math.c) compiled for each instruction set.
+// The element-wise arithmetic of a transformer, vectorized: one source (vector_math.c) compiled for each instruction
+// set.
 #ifndef EVAL_VECTOR_H
 #define EVAL_VECTOR_H
 
@@ -7,13 +8,13 @@
 // n is any length >= 0 and no alignment is asked. exp is within 2 units in the last place of f32 where the result is
 // normal; below that it gives a number under 1e-37. NaN stays NaN.
 typedef struct VectorMath {
-    float (*max)(const float *x, int64_t n);                       // -infinity for n = 0
-    float (*exp_sum)(float *x, int64_t n, float shift);            // x = exp(x - shift); returns their sum
+    float (*max)(const float *x, int64_t n);            // -infinity for n = 0
+    float (*exp_sum)(float *x, int64_t n, float shift); // x = exp(x - shift); returns their sum
     float (*weighted_difference)(const float *w, const float *a, const float *b, int64_t n); // sum of w * (a - b)
     void (*scale)(float *x, int64_t n, float by);
-    void (*silu_mul)(float *x, const float *up, int64_t n);        // x = x * sigmoid(x) * up
-    void (*gelu_tanh_mul)(float *x, const float *up, int64_t n);   // the tanh form of arXiv:1606.08415
-    void (*gelu_mul)(float *x, const float *up, int64_t n);        // the erf form
+    void (*silu_mul)(float *x, const float *up, int64_t n);      // x = x * sigmoid(x) * up
+    void (*gelu_tanh_mul)(float *x, const float *up, int64_t n); // the tanh form of arXiv:1606.08415
+    void (*gelu_mul)(float *x, const float *up, int64_t n);      // the erf form
     void (*relu_mul)(float *x, const float *up, int64_t n);
     void (*rms_norm)(const float *x, const float *gain, float eps, int64_t n, float *y); // x / rms(x) * gain
     void (*rotate)(float *x, const float *cosine, const float *sine, int64_t half);      // pairs (x[i], x[i + half])

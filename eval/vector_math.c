@@ -1,6 +1,6 @@
 // Compiled once for each target (core/target.h). Sixteen lanes at a time in GNU vectors, which the compiler lowers to
-// what the target has; sums are kept in lanes and added in one fixed order, so targets differ by nothing but their FMA-less
-// rounding, which is the same.
+// what the target has; sums are kept in lanes and added in one fixed order, so targets differ by nothing but their
+// FMA-less rounding, which is the same.
 #include "eval/vector.h"
 
 #include "core/target.h"

@@ -32,11 +32,13 @@ static void window_add(Windows *w, const int32_t *ids, int64_t length, int64_t f
     if (length > w->longest) w->longest = length;
 }
 
-bool windows_consecutive(const int32_t *ids, size_t count, int64_t ctx, int64_t limit, int64_t bos, Windows *w, Error *err) {
+bool windows_consecutive(const int32_t *ids, size_t count, int64_t ctx, int64_t limit, int64_t bos, Windows *w,
+                         Error *err) {
     int64_t n = (int64_t)count / ctx;
     if (n == 0)
-        return error_set(err, "the text has %zu tokens, fewer than one window of --ctx %lld; give more text or a smaller --ctx",
-                         count, (long long)ctx);
+        return error_set(
+            err, "the text has %zu tokens, fewer than one window of --ctx %lld; give more text or a smaller --ctx",
+            count, (long long)ctx);
     if (limit) n = min(n, limit);
     if (!windows_init(w, n, n * ctx, err)) return false;
     for (int64_t i = 0; i < n; i++) {
@@ -47,7 +49,8 @@ bool windows_consecutive(const int32_t *ids, size_t count, int64_t ctx, int64_t 
     return true;
 }
 
-bool windows_strided(const int32_t *ids, size_t count, int64_t ctx, int64_t stride, int64_t limit, Windows *w, Error *err) {
+bool windows_strided(const int32_t *ids, size_t count, int64_t ctx, int64_t stride, int64_t limit, Windows *w,
+                     Error *err) {
     int64_t total = (int64_t)count;
     if (total < 2) return error_set(err, "the text has %zu tokens; at least 2 are needed", count);
     int64_t n = total <= ctx ? 1 : (total - ctx + stride - 1) / stride + 1;
@@ -74,7 +77,7 @@ bool windows_parse(const char *text, const char *name, int64_t limit, Windows *w
     bool ok = true;
     for (size_t line = 1; ok && *text && (!limit || w->count < (size_t)limit); line++) {
         int64_t n = 0;
-        for (; ok && *text && *text != '\n'; ) {
+        for (; ok && *text && *text != '\n';) {
             char *end;
             if (isspace((unsigned char)*text)) {
                 text++;
@@ -83,8 +86,10 @@ bool windows_parse(const char *text, const char *name, int64_t limit, Windows *w
             errno = 0;
             long long id = strtoll(text, &end, 10);
             if (end == text || errno || id < 0 || id > INT32_MAX || (*end && !isspace((unsigned char)*end)))
-                ok = error_set(err, "%s: line %zu: \"%.*s\" is not a token id", name, line, (int)strcspn(text, " \t\r\n"), text);
-            else row[n++] = (int32_t)id;
+                ok = error_set(err, "%s: line %zu: \"%.*s\" is not a token id", name, line,
+                               (int)strcspn(text, " \t\r\n"), text);
+            else
+                row[n++] = (int32_t)id;
             text = end;
         }
         if (ok && n == 1) ok = error_set(err, "%s: line %zu: a window of one token has nothing to score", name, line);

@@ -23,13 +23,16 @@ typedef struct Windows {
 
 void windows_free(Windows *w);
 
-// llama-perplexity's protocol: consecutive runs of ctx ids; bos (if >= 0) replaces the first id of each; the tokens after
-// the first ctx/2 + 1 are scored. limit: at most so many windows (0: all). Fails when the text is shorter than a window.
-bool windows_consecutive(const int32_t *ids, size_t count, int64_t ctx, int64_t limit, int64_t bos, Windows *w, Error *err);
+// llama-perplexity's protocol: consecutive runs of ctx ids; bos (if >= 0) replaces the first id of each; the tokens
+// after the first ctx/2 + 1 are scored. limit: at most so many windows (0: all). Fails when the text is shorter than a
+// window.
+bool windows_consecutive(const int32_t *ids, size_t count, int64_t ctx, int64_t limit, int64_t bos, Windows *w,
+                         Error *err);
 
 // The protocol of transformers' documentation: a window every `stride` ids, each scoring the tokens that no window
 // before it scored (https://huggingface.co/docs/transformers/perplexity).
-bool windows_strided(const int32_t *ids, size_t count, int64_t ctx, int64_t stride, int64_t limit, Windows *w, Error *err);
+bool windows_strided(const int32_t *ids, size_t count, int64_t ctx, int64_t stride, int64_t limit, Windows *w,
+                     Error *err);
 
 // Ids from text: separated by white space, one window a line (empty lines skipped), every position but the last scored.
 // `name` is the file's, for messages.
