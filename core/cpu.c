@@ -19,7 +19,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 const char *cpu_level_name(CpuLevel level) { return names[level]; }
 
 #if defined(__x86_64__)
-// __builtin_cpu_supports does not know it in clang before 19. That the system keeps AVX's registers, avx2 tells.
+// clang 14's __builtin_cpu_supports does not know it. That the system keeps AVX's registers, avx2 tells.
 static bool has_f16c(void) {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);

@@ -4,7 +4,7 @@
 #include <immintrin.h>
 
 // The first `left` of 16 lanes, all where there are as many.
-INLINE __mmask16 lanes(int64_t left) { return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1); }
+INLINE __mmask16 lanes(int64_t left) { return (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1); }
 
 // Sixteen numbers of a type, from anywhere; lanes outside the mask are zero and not read.
 INLINE __m512 load_f32(__mmask16 m, const void *p) { return _mm512_maskz_loadu_ps(m, p); }

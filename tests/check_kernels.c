@@ -1,0 +1,495 @@
+// Every kernel of every instruction set that this CPU has, one by one, against values found another way: the goldens of
+// gguf.quants.dequantize, the scalar twin, exact arithmetic in doubles. After dav1d's checkasm.
+//     check_kernels [--no-time] [directory of goldens]
+// prints a line for each kernel: what it computes, the set, the largest error (to_f32, from_f32 and act allow none; of
+// dots it is relative to the sum of |w * x|), and how much faster than scalar it ran, which decides nothing.
+// Rows and vectors end where readable memory does, and start at odd addresses; outputs lie between guards.
+// Needs core/cpu.c, core/dtype.c and quant/kernels alone, so that it runs under qemu too (tests/neon.sh).
+#define _GNU_SOURCE
+#include "quant/kernels/kernels.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LONGEST = 1 << 18, GUARD = 64, TIMED = 1 << 14 };
+static const double DOT_TOLERANCE = 1e-6;
+
+typedef enum Kind { TO_F32, FROM_F32, DOT_F32, DOT_ACT, ACT, KINDS } Kind;
+static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "dot_act", "act"};
+
+static Kernels scalar;
+static const char *goldens = "tests/data/blocks";
+static bool timed = true;
+static uint8_t *row_end, *x_end, *act_end; // each followed by a page that cannot be read
+static float out[LONGEST + 2 * GUARD], weights[LONGEST];
+static char reason[256]; // why the check in hand failed
+
+// ---- input
+
+static uint64_t random_state = 20261;
+
+static uint32_t random_bits(void) { // xorshift64*
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return (uint32_t)((random_state * 0x2545f4914f6cdd1d) >> 32);
+}
+
+static float random_float(void) { return (float)((int32_t)random_bits() * 0x1p-31); } // in [-1, 1)
+
+static void random_bytes(void *to, size_t n) {
+    for (size_t i = 0; i < n; i++) ((uint8_t *)to)[i] = (uint8_t)random_bits();
+}
+
+// Memory of which the last byte is followed by a page that cannot be read; returns that end.
+static uint8_t *bounded(size_t bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (bytes + page - 1) / page * page;
+    uint8_t *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED || mprotect(p + size, page, PROT_NONE) != 0) {
+        perror("check_kernels: mmap");
+        exit(1);
+    }
+    return p + size;
+}
+
+typedef enum Input { ORDINARY, EXTREME, SAME_CODES, NONFINITE, INPUTS } Input;
+static const char *const input_names[INPUTS] = {"ordinary", "extreme", "same codes", "not finite"};
+
+static uint16_t random_half(Input input) {
+    static const uint16_t extremes[] = {0, 0x8000, 1, 0x8001, 0x3ff, 0x400, 0x7bff, 0xfbff}; // zeros to the largest
+    static const uint16_t others[] = {0x7c00, 0xfc00, 0x7e00, 0xfe01};                       // infinities and NaN
+    if (input == EXTREME) return extremes[random_bits() % 8];
+    if (input == NONFINITE && random_bits() % 2) return others[random_bits() % 4];
+    return (uint16_t)((random_bits() & 0x83ff) | (8 + random_bits() % 8) << 10); // of 2^-7 .. 2
+}
+
+// Where a block's half-precision numbers are; returns how many.
+static int half_offsets(DType type, size_t at[2]) {
+    at[0] = type == DT_Q6_K ? offsetof(BlockQ6_K, d) : 0;
+    at[1] = sizeof(uint16_t);
+    return type == DT_Q4_1 || type == DT_Q5_1 || type == DT_Q4_K || type == DT_Q5_K ? 2 : 1;
+}
+
+static size_t row_bytes(DType type, int64_t n) {
+    const DTypeInfo *info = dtype_info(type);
+    return (size_t)(n / info->block) * info->block_bytes;
+}
+
+// A row of n elements that ends `before_end` bytes before its memory does.
+static uint8_t *random_row(DType type, int64_t n, Input input, size_t before_end) {
+    const DTypeInfo *info = dtype_info(type);
+    uint8_t *row = row_end - before_end - row_bytes(type, n);
+    random_bytes(row, row_bytes(type, n));
+    for (int64_t i = 0; i < n / info->block; i++) {
+        uint8_t *at = row + (size_t)i * info->block_bytes;
+        if (info->block > 1) {
+            static const uint8_t codes[] = {0, 0x0f, 0x80, 0xf0, 0xff};
+            if (input == SAME_CODES) memset(at, codes[random_bits() % 5], info->block_bytes);
+            size_t halves[2];
+            for (int h = 0; h < half_offsets(type, halves); h++) {
+                uint16_t d = random_half(input);
+                memcpy(at + halves[h], &d, sizeof d);
+            }
+        } else if (type == DT_F16) {
+            uint16_t w = random_half(input);
+            memcpy(at, &w, sizeof w);
+        } else if (type == DT_BF16 || type == DT_F32) {
+            static const float others[] = {INFINITY, -INFINITY, NAN, 0};
+            float w = random_float() * (input == EXTREME ? 0x1p-126f : 1); // half of them subnormal
+            if (input == NONFINITE && random_bits() % 4 == 0) w = others[random_bits() % 4];
+            memcpy(at, (const uint8_t *)&w + sizeof w - info->block_bytes, info->block_bytes); // bf16: the upper half
+        }
+    }
+    return row;
+}
+
+static float *random_x(int64_t n) {
+    float *x = (float *)(void *)x_end - n;
+    for (int64_t i = 0; i < n; i++) x[i] = random_float() * (random_bits() % 8 ? 1 : 100);
+    return x;
+}
+
+// ---- checks: each returns the largest error, and a negative number with a reason on failure
+
+static double fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static double fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    return -1;
+}
+
+static bool same_float(float a, float b) { return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0; }
+
+// The output's place for n elements of `size` bytes, its guards set; and whether they still are.
+static void *guarded_out(void) {
+    memset(out, 0xa5, sizeof out);
+    return out + GUARD;
+}
+
+static bool guards_hold(int64_t n, size_t size) {
+    const uint8_t *bytes = (const uint8_t *)out, *end = (const uint8_t *)(out + GUARD) + (size_t)n * size;
+    for (size_t i = 0; i < GUARD * sizeof(float); i++)
+        if (bytes[i] != 0xa5 || end[i] != 0xa5) return false;
+    return true;
+}
+
+// The lengths to try: all up to 67 for plain types, up to five blocks for block types.
+static int64_t longest(DType type) { return dtype_is_block(type) ? 5 * dtype_info(type)->block : 67; }
+
+static double check_golden(const Kernels *k, DType type) {
+    static uint8_t blocks[1 << 16];
+    static float values[1 << 16];
+    char path[1024];
+    size_t sizes[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s.%s", goldens, dtype_name(type), i ? "f32" : "blocks");
+        FILE *f = fopen(path, "rb");
+        if (f) {
+            sizes[i] = fread(i ? (void *)values : blocks, 1, i ? sizeof values : sizeof blocks, f);
+            fclose(f);
+        }
+        if (!sizes[i]) return fail("%s: cannot be read", path);
+    }
+    int64_t n = (int64_t)(sizes[1] / sizeof *values);
+    if (row_bytes(type, n) != sizes[0]) return fail("%s: does not fit its blocks", path);
+    float *to = guarded_out();
+    k->to_f32[type](blocks, to, n);
+    for (int64_t i = 0; i < n; i++)
+        if (!same_float(to[i], values[i]))
+            return fail("%s: value %lld: %a, not %a", path, (long long)i, (double)to[i], (double)values[i]);
+    return guards_hold(n, sizeof *to) ? 0 : fail("%s: writes outside its output", path);
+}
+
+// The value of a 16-bit float with `fraction` bits of fraction, from its definition.
+static double value_of_half(uint16_t h, int fraction) {
+    int exponent = (h & 0x7fff) >> fraction, bits = h & ((1 << fraction) - 1), special = 0x7fff >> fraction;
+    int bias = special / 2;
+    double sign = h & 0x8000 ? -1 : 1;
+    if (exponent == special) return bits ? (double)NAN : sign * (double)INFINITY;
+    if (exponent == 0) return sign * ldexp(bits, 1 - bias - fraction);
+    return sign * ldexp(bits + (1 << fraction), exponent - bias - fraction);
+}
+
+static double check_all_halves(const Kernels *k, DType type) {
+    static uint16_t all[1 << 16];
+    for (int i = 0; i < 1 << 16; i++) all[i] = (uint16_t)i;
+    float *to = guarded_out();
+    k->to_f32[type](all, to, 1 << 16);
+    for (int i = 0; i < 1 << 16; i++)
+        if (!same_float(to[i], (float)value_of_half((uint16_t)i, type == DT_F16 ? 10 : 7)))
+            return fail("0x%04x: gives %a", i, (double)to[i]);
+    return 0;
+}
+
+static double check_to_f32(const Kernels *k, DType type) {
+    for (int64_t n = 0; n <= longest(type); n += dtype_info(type)->block)
+        for (Input input = 0; input < INPUTS; input++)
+            for (size_t odd = 0; odd < 2; odd++) {
+                const uint8_t *row = random_row(type, n, input, odd);
+                scalar.to_f32[type](row, weights, n);
+                float *to = guarded_out();
+                k->to_f32[type](row, to, n);
+                for (int64_t i = 0; i < n; i++)
+                    if (!same_float(to[i], weights[i]))
+                        return fail("%s, n %lld, element %lld: %a, scalar %a", input_names[input], (long long)n,
+                                    (long long)i, (double)to[i], (double)weights[i]);
+                if (!guards_hold(n, sizeof *to)) return fail("n %lld: writes outside its output", (long long)n);
+            }
+    if (dtype_is_block(type)) return check_golden(k, type);
+    return type == DT_F16 || type == DT_BF16 ? check_all_halves(k, type) : 0;
+}
+
+static bool same_half(DType type, uint16_t a, uint16_t b) {
+    int infinity = type == DT_F16 ? 0x7c00 : 0x7f80;
+    return a == b || ((a & 0x7fff) > infinity && (b & 0x7fff) > infinity);
+}
+
+// Around every border between two neighbouring halves: the middle goes to the even one, all else to the nearer.
+static double check_rounding(const Kernels *k, DType type) {
+    static float cases[LONGEST];
+    static uint16_t wanted[LONGEST];
+    int n = 0, infinity = type == DT_F16 ? 0x7c00 : 0x7f80, fraction = type == DT_F16 ? 10 : 7;
+    for (int h = 0; h < infinity; h++) {
+        double low = value_of_half((uint16_t)h, fraction);
+        // Infinity lies, for rounding, where the next number would: as far above the largest as that is above its own.
+        double high = h + 1 < infinity ? value_of_half((uint16_t)(h + 1), fraction)
+                                       : 2 * low - value_of_half((uint16_t)(h - 1), fraction);
+        float middle = (float)((low + high) / 2), sign = h % 2 ? 1 : -1;
+        uint16_t sign_bit = h % 2 ? 0 : 0x8000;
+        const float around[] = {(float)low, nextafterf(middle, 0), middle, nextafterf(middle, INFINITY)};
+        const int to[] = {h, h, h + (h & 1), h + 1};
+        for (int i = 0; i < 4; i++) {
+            cases[n] = sign * around[i];
+            wanted[n++] = (uint16_t)(sign_bit | to[i]);
+        }
+    }
+    uint16_t *to = guarded_out();
+    k->from_f32[type](cases, to, n);
+    for (int i = 0; i < n; i++)
+        if (to[i] != wanted[i]) return fail("%a: gives 0x%04x, not 0x%04x", (double)cases[i], to[i], wanted[i]);
+    return 0;
+}
+
+static double check_from_f32(const Kernels *k, DType type) {
+    static uint8_t want[LONGEST];
+    size_t size = dtype_info(type)->block_bytes;
+    for (int64_t n = 0; n <= 67; n++)
+        for (Input input = 0; input < INPUTS; input++) {
+            float *x = (float *)(void *)x_end - n;
+            for (int64_t i = 0; i < n; i++) {
+                uint32_t bits = random_bits();
+                memcpy(&x[i], &bits, sizeof bits);
+                if (input == ORDINARY) x[i] = random_float();
+            }
+            scalar.from_f32[type](x, want, n);
+            uint8_t *to = guarded_out();
+            k->from_f32[type](x, to, n);
+            for (int64_t i = 0; i < n; i++) {
+                uint16_t a, b;
+                memcpy(&a, to + (size_t)i * size, sizeof a);
+                memcpy(&b, want + (size_t)i * size, sizeof b);
+                bool same = size == 2 ? same_half(type, a, b) : memcmp(to + 4 * i, want + 4 * i, 4) == 0;
+                if (!same) return fail("n %lld, element %lld: %a", (long long)n, (long long)i, (double)x[i]);
+            }
+            if (!guards_hold(n, size)) return fail("n %lld: writes outside its output", (long long)n);
+        }
+    return size == 2 ? check_rounding(k, type) : 0;
+}
+
+// Compares a dot product with the exact one, relative to what it adds up; keeps the largest error in *worst. Sums below
+// the normal numbers have an absolute precision instead.
+static bool dot_close(float got, double exact, double magnitude, double *worst) {
+    if (!isfinite(got) || !isfinite(exact)) return !isfinite(got) && !isfinite(exact);
+    double error = fabs((double)got - exact) / (magnitude + (double)FLT_MIN);
+    *worst = fmax(*worst, error);
+    return error <= DOT_TOLERANCE;
+}
+
+static double check_dot_f32(const Kernels *k, DType type) {
+    double worst = 0;
+    int64_t block = dtype_info(type)->block;
+    for (int64_t n = 0; n <= longest(type) + block; n += block) {
+        int64_t length = n <= longest(type) ? n : 40 * SUPER; // and one long row
+        for (Input input = 0; input < INPUTS; input++)
+            for (size_t odd = 0; odd < 2; odd++) {
+                const uint8_t *row = random_row(type, length, input, odd);
+                const float *x = random_x(length);
+                scalar.to_f32[type](row, weights, length);
+                double exact = 0, magnitude = 0;
+                for (int64_t i = 0; i < length; i++) {
+                    exact += (double)weights[i] * x[i];
+                    magnitude += fabs((double)weights[i] * x[i]);
+                }
+                float got = k->dot_f32[type](row, x, length);
+                if (!dot_close(got, exact, magnitude, &worst))
+                    return fail("%s, n %lld: %a, not %a", input_names[input], (long long)length, (double)got, exact);
+            }
+    }
+    return worst;
+}
+
+// Activations as the scalar kernel rounds them; at the extremes of their codes where asked, or with a block of NaN.
+static BlockAct *random_act(int64_t n, Input input) {
+    BlockAct *x = (BlockAct *)(void *)act_end - n / BLOCK;
+    scalar.act(random_x(n), x, n);
+    for (int64_t b = 0; b < n / BLOCK && input == SAME_CODES; b++) {
+        int sign = random_bits() % 2 ? 1 : -1;
+        memset(x[b].q, 127 * sign, BLOCK);
+        x[b].sum = x[b].d * (float)(127 * sign * BLOCK);
+    }
+    if (input == NONFINITE && n && random_bits() % 4 == 0) {
+        float bad[BLOCK] = {INFINITY};
+        scalar.act(bad, x + random_bits() % (uint32_t)(n / BLOCK), BLOCK);
+    }
+    return x;
+}
+
+static double check_dot_act(const Kernels *k, DType type) {
+    double worst = 0;
+    int64_t block = dtype_info(type)->block;
+    for (int64_t n = 0; n <= longest(type) + block; n += block) {
+        int64_t length = n <= longest(type) ? n : 40 * SUPER;
+        for (Input input = 0; input < INPUTS; input++)
+            for (int again = 0; again < 4; again++) {
+                const uint8_t *row = random_row(type, length, input, (size_t)again % 2);
+                const BlockAct *x = random_act(length, input);
+                scalar.to_f32[type](row, weights, length);
+                double exact = 0, magnitude = 0;
+                for (int64_t i = 0; i < length; i++) {
+                    double product = (double)weights[i] * x[i / BLOCK].d * x[i / BLOCK].q[i % BLOCK];
+                    exact += product;
+                    magnitude += fabs(product);
+                }
+                float got = k->dot_act[type](row, x, length);
+                if (!dot_close(got, exact, magnitude, &worst))
+                    return fail("%s, n %lld: %a, not %a", input_names[input], (long long)length, (double)got, exact);
+            }
+    }
+    return worst;
+}
+
+// One block of activations against what rounding means.
+static bool act_right(const float *x, const BlockAct *a) {
+    double largest = 0, sum = 0;
+    bool finite = true;
+    for (int i = 0; i < BLOCK; i++) {
+        finite = finite && isfinite(x[i]);
+        largest = fmax(largest, fabs((double)x[i]));
+        sum += a->q[i];
+    }
+    if (!finite) return isnan(a->d) && isnan(a->sum) && sum == 0;
+    if (largest < 0x1p-119) return a->d == 0 && a->sum == 0 && sum == 0;
+    if (fabs(a->d - largest / 127) > 1e-6 * a->d || fabs(a->sum - a->d * sum) > 1e-6 * fabs((double)a->sum))
+        return false;
+    for (int i = 0; i < BLOCK; i++)
+        if (fabs((double)x[i] - (double)a->d * a->q[i]) > a->d * 0.50001 || a->q[i] < -127) return false;
+    return true;
+}
+
+static double check_act(const Kernels *k, DType type) {
+    (void)type;
+    static BlockAct want[8];
+    for (int round = 0; round < 400; round++) {
+        int64_t n = round % 6 * BLOCK;
+        float *x = random_x(n);
+        for (int64_t i = 0; i < n; i++) {
+            float tie = (float)(int)(random_bits() % 253) / 2 - 63; // under a largest of 127 codes are x itself: ties
+            if (round % 5 == 1) x[i] = i % BLOCK ? tie : 127;
+            if (round % 5 == 2) x[i] *= ldexpf(1, -(int)(random_bits() % 60) - 90);
+            if (round % 5 == 3) x[i] *= 0x1p120f;
+            if (round % 5 == 4 && random_bits() % 40 == 0) x[i] = random_bits() % 2 ? NAN : -INFINITY;
+        }
+        scalar.act(x, want, n);
+        BlockAct *to = guarded_out();
+        k->act(x, to, n);
+        for (int64_t b = 0; b < n / BLOCK; b++) {
+            if (!same_float(to[b].d, want[b].d) || !same_float(to[b].sum, want[b].sum) ||
+                memcmp(to[b].q, want[b].q, BLOCK) != 0)
+                return fail("round %d, block %lld: not as scalar", round, (long long)b);
+            if (!act_right(x + b * BLOCK, &to[b])) return fail("round %d, block %lld: wrong", round, (long long)b);
+        }
+        if (!guards_hold(n / BLOCK, sizeof *to)) return fail("writes outside its output");
+    }
+    return 0;
+}
+
+static double (*const checks[KINDS])(const Kernels *, DType) = {
+    [TO_F32] = check_to_f32,   [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32,
+    [DOT_ACT] = check_dot_act, [ACT] = check_act,
+};
+
+// ---- timing and the table
+
+typedef void (*Entry)(void); // any kernel, for comparing
+
+static Entry entry_of(const Kernels *k, Kind kind, DType type) {
+    switch (kind) {
+    case TO_F32: return (Entry)k->to_f32[type];
+    case FROM_F32: return (Entry)k->from_f32[type];
+    case DOT_F32: return (Entry)k->dot_f32[type];
+    case DOT_ACT: return (Entry)k->dot_act[type];
+    default: return type == 0 ? (Entry)k->act : NULL; // one for all types
+    }
+}
+
+static volatile float sink; // keeps a timed result in use
+
+static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row, const float *x, BlockAct *act) {
+    switch (kind) {
+    case TO_F32: k->to_f32[type](row, out, TIMED); break;
+    case FROM_F32: k->from_f32[type](x, out, TIMED); break;
+    case DOT_F32: sink = k->dot_f32[type](row, x, TIMED); break;
+    case DOT_ACT: sink = k->dot_act[type](row, act, TIMED); break;
+    default: k->act(x, act, TIMED); break;
+    }
+}
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// Seconds of one run, the best of some.
+static double time_of(const Kernels *k, Kind kind, DType type) {
+    const uint8_t *row = random_row(type, TIMED, ORDINARY, 0);
+    const float *x = random_x(TIMED);
+    BlockAct *act = random_act(TIMED, ORDINARY);
+    double best = INFINITY, start = seconds_now();
+    for (int runs = 0; runs < 3 || seconds_now() - start < 2e-3; runs++) {
+        double from = seconds_now();
+        run_once(k, kind, type, row, x, act);
+        best = fmin(best, seconds_now() - from);
+    }
+    return best;
+}
+
+typedef struct Set {
+    const char *name;
+    Cpu cpu;
+} Set;
+
+// Every set that this CPU has, single features apart.
+static int list_sets(Set sets[8]) {
+    const Cpu *cpu = cpu_get();
+    int n = 0;
+    sets[n++] = (Set){"scalar", {.level = CPU_SCALAR}};
+    if (cpu_has_level(CPU_AVX2)) sets[n++] = (Set){"avx2", {.level = CPU_AVX2}};
+    if (cpu_has_level(CPU_AVX512)) sets[n++] = (Set){"avx512", {.level = CPU_AVX512}};
+    if (cpu->vnni) sets[n++] = (Set){"avx512 vnni", {.level = CPU_AVX512, .vnni = true}};
+    if (cpu->bf16) sets[n++] = (Set){"avx512 bf16", {.level = CPU_AVX512, .bf16 = true}};
+    if (cpu_has_level(CPU_NEON)) sets[n++] = (Set){"neon", {.level = CPU_NEON}};
+    if (cpu->dotprod) sets[n++] = (Set){"neon dotprod", {.level = CPU_NEON, .dotprod = true}};
+    return n;
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--no-time") == 0)
+            timed = false;
+        else
+            goldens = argv[i];
+    }
+    row_end = bounded(LONGEST * sizeof(double));
+    x_end = bounded(LONGEST * sizeof(float));
+    act_end = bounded(LONGEST / BLOCK * sizeof(BlockAct));
+
+    Set sets[8];
+    static Kernels tables[8];
+    int set_count = list_sets(sets), passed = 0, failed = 0;
+    kernels_fill(&(Cpu){.level = CPU_SCALAR}, &scalar);
+    printf("%-16s %-14s %10s  %s\n", "kernel", "set", "max error", timed ? "speed-up over scalar" : "");
+    for (int s = 0; s < set_count; s++) {
+        kernels_fill(&sets[s].cpu, &tables[s]);
+        for (Kind kind = 0; kind < KINDS; kind++)
+            for (DType type = 0; type < DT_COUNT; type++) {
+                Entry entry = entry_of(&tables[s], kind, type);
+                bool known = entry == NULL;
+                for (int before = 0; before < s && !known; before++)
+                    known = entry == entry_of(&tables[before], kind, type);
+                if (known) continue;
+                double error = checks[kind](&tables[s], type);
+                printf("%-8s %-7s %-14s ", kind_names[kind], kind == ACT ? "" : dtype_name(type), sets[s].name);
+                if (error < 0)
+                    printf("FAILED: %s\n", reason);
+                else if (timed)
+                    printf("%10.2g  %.1fx\n", error, time_of(&scalar, kind, type) / time_of(&tables[s], kind, type));
+                else
+                    printf("%10.2g\n", error);
+                fflush(stdout);
+                error < 0 ? failed++ : passed++;
+            }
+    }
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,24 @@
+#!/bin/sh
+# The NEON kernels on any machine: cross-compiled and run under qemu-user, on a CPU with dot products and on one without.
+# Arguments go to check_kernels. Exit 77: skipped, since a tool is missing (Debian: gcc-aarch64-linux-gnu, qemu-user).
+set -eu
+CROSS=${CROSS:-aarch64-linux-gnu-gcc}
+QEMU=${QEMU:-qemu-aarch64}
+BUILD=${BUILD:-build/neon}
+
+for tool in "$CROSS" "$QEMU"; do
+    command -v "$tool" >/dev/null || {
+        echo "skipped: $tool is not installed (Debian packages: gcc-aarch64-linux-gnu, qemu-user)"
+        exit 77
+    }
+done
+
+mkdir -p "$BUILD"
+"$CROSS" -O2 -g -std=c11 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
+    -I. -static -o "$BUILD/check_kernels" \
+    quant/kernels/*_scalar.c quant/kernels/*_neon.c quant/kernels/table.c core/cpu.c core/dtype.c \
+    tests/check_kernels.c -lm -lpthread
+for cpu in max cortex-a72; do # with sdot, without
+    echo "on $cpu:"
+    "$QEMU" -cpu "$cpu" "$BUILD/check_kernels" --no-time "$@"
+done
