@@ -3,13 +3,13 @@
 #include "quant/kernels/blocks_x86.h"
 #include "quant/kernels/kernels.h"
 
-// Weights 8 * part .. 8 * part + 7 of a group. No FMA: they are what the scalar twin gives, to the last bit.
+// Weights 8 * part .. 8 * part + 7 of a group, the scalar twin's to the last bit (layout.h: why FMA is allowed).
 INLINE __m256 eight_weights(const Layout *l, const Scales *s, int g, __m256i codes, int part) {
     __m128i half = part / 2 ? _mm256_extracti128_si256(codes, 1) : _mm256_castsi256_si128(codes);
     if (part % 2) half = _mm_srli_si128(half, 8);
     __m256 q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(half));
-    __m256 w = _mm256_mul_ps(q, _mm256_set1_ps(s->d[g * l->halves + part * l->halves / 4]));
-    return l->min ? _mm256_add_ps(w, _mm256_set1_ps(s->m[g])) : w;
+    __m256 d = _mm256_set1_ps(s->d[g * l->halves + part * l->halves / 4]);
+    return l->min ? _mm256_fmadd_ps(q, d, _mm256_set1_ps(s->m[g])) : _mm256_mul_ps(q, d);
 }
 
 INLINE void to_f32(const Layout *l, const void *src, float *dst, int64_t n) {

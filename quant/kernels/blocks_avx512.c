@@ -4,12 +4,12 @@
 #include "quant/kernels/blocks_x86.h"
 #include "quant/kernels/kernels.h"
 
-// Weights 16 * half .. 16 * half + 15 of a group. No FMA: they are what the scalar twin gives, to the last bit.
+// Weights 16 * half .. 16 * half + 15 of a group, the scalar twin's to the last bit (layout.h: why FMA is allowed).
 INLINE __m512 sixteen_weights(const Layout *l, const Scales *s, int g, __m256i codes, int half) {
     __m128i part = half ? _mm256_extracti128_si256(codes, 1) : _mm256_castsi256_si128(codes);
     __m512 q = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(part));
-    __m512 w = _mm512_mul_ps(q, _mm512_set1_ps(s->d[g * l->halves + half * (l->halves - 1)]));
-    return l->min ? _mm512_add_ps(w, _mm512_set1_ps(s->m[g])) : w;
+    __m512 d = _mm512_set1_ps(s->d[g * l->halves + half * (l->halves - 1)]);
+    return l->min ? _mm512_fmadd_ps(q, d, _mm512_set1_ps(s->m[g])) : _mm512_mul_ps(q, d);
 }
 
 INLINE void to_f32(const Layout *l, const void *src, float *dst, int64_t n) {

@@ -109,12 +109,12 @@ INLINE int8x16x2_t codes_q6_k(const void *block, int g) {
 
 BLOCK_TYPES(DEFINE_LAYOUT)
 
-// Weights 4 * part .. 4 * part + 3 of half a group. No FMA: they are what the scalar twin gives, to the last bit.
+// Weights 4 * part .. 4 * part + 3 of half a group, the scalar twin's to the last bit (layout.h: why FMA is allowed).
 INLINE float32x4_t four_weights(const Layout *l, const Scales *s, int g, int8x16x2_t codes, int half, int part) {
     int16x8_t wide = part / 2 ? vmovl_high_s8(codes.val[half]) : vmovl_s8(vget_low_s8(codes.val[half]));
     float32x4_t q = vcvtq_f32_s32(part % 2 ? vmovl_high_s16(wide) : vmovl_s16(vget_low_s16(wide)));
-    float32x4_t w = vmulq_f32(q, vdupq_n_f32(s->d[g * l->halves + half * (l->halves - 1)]));
-    return l->min ? vaddq_f32(w, vdupq_n_f32(s->m[g])) : w;
+    float d = s->d[g * l->halves + half * (l->halves - 1)];
+    return l->min ? vfmaq_n_f32(vdupq_n_f32(s->m[g]), q, d) : vmulq_n_f32(q, d);
 }
 
 INLINE void to_f32(const Layout *l, const void *src, float *dst, int64_t n) {

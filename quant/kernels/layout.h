@@ -1,10 +1,10 @@
 // What the block types have in common, so that each set of kernels is three loops and one small decoder a type.
 // Every block is groups of 32 weights: one group, or eight in a super-block. Of each group, `codes` (one function a
-// type and set) gives the 32 codes in the order of the elements, and `scales` (below, for all sets) what they are
-// worth:
+// type and set) gives the 32 codes in the order of the elements, and `scales` (below, for all sets) their worth:
 //     w[i] = d * q[i]            types without a minimum
 //     w[i] = d * q[i] + m        types with one
-// computed in this order and rounded after each step, as gguf.quants.dequantize does.
+// computed in this order and rounded after each step, as gguf.quants.dequantize does. With a minimum, d * q is exact
+// (11 bits of the half, 6 of a packed scale and 5 of a code are fewer than 24), so that a fused step rounds alike.
 #ifndef QUANT_LAYOUT_H
 #define QUANT_LAYOUT_H
 
