@@ -2,15 +2,22 @@
 #ifndef QUANT_QUANT_H
 #define QUANT_QUANT_H
 
+#include "core/cpu.h"
 #include "core/dtype.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-// Quantizes n elements (a whole number of blocks) of one row. importance: n non-negative weights of squared error,
-// one a column, or NULL for the type's own default. Bytes depend on the input alone: not on CPU, threads or slicing.
-typedef void (*QuantizeFn)(const float *x, void *blocks, int64_t n, const float *importance);
+// Quantizes rows x cols elements, row after row without gaps; cols is a whole number of blocks (any number for plain
+// types). importance: cols non-negative weights of squared error, one a column, the same for every row, or NULL:
+// then q8_0, q4_0, q4_1, q5_0 and q5_1 give the bytes of gguf-py's gguf.quants.quantize, and iq4_nl and the k types
+// search under their own default weights. Bytes depend on the input alone: not on CPU, threads or slicing by rows.
+// Many rows a call are faster than one. x should be finite; where it is not, the affected blocks hold arbitrary codes.
+typedef void (*QuantizeFn)(const float *x, void *blocks, int64_t rows, int64_t cols, const float *importance);
 
 // The function for a block type, or for f32/f16/bf16 (plain rounding, importance unused); NULL for others.
 QuantizeFn quant_function(DType type);
+
+// The same for one instruction set, for tests and timings; NULL also where this CPU lacks it.
+QuantizeFn quant_function_at(CpuLevel level, DType type);
 
 #endif
