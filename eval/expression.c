@@ -1,0 +1,123 @@
+#include "eval/expression.h"
+
+#include "core/mem.h"
+#include "core/utf8.h"
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <string.h>
+
+enum {
+    MATCH_LIMIT = 20000000,    // backtracks from one starting point: a second or so, then it is an error
+    HEAP_LIMIT_KIB = 1 << 19,  // of the interpreter, where the compiled code's stack is not enough
+    JIT_STACK_BYTES = 1 << 20, // grows to this from 32 KiB as needed
+};
+
+struct Expression {
+    pcre2_code *code;
+    char *pattern; // as it was given, for messages
+};
+
+struct ExpressionScratch {
+    pcre2_match_data *data;
+    pcre2_match_context *context;
+    pcre2_jit_stack *stack; // NULL where PCRE2 has no JIT
+};
+
+Expression *expression_new(const char *pattern, size_t size, Error *err) {
+    TextBuffer translated = {0};
+    Expression *e = mem_alloc(1, sizeof *e, err);
+    if (!e) return NULL;
+    e->pattern = mem_text(pattern, size, err);
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    if (!e->pattern || !context) {
+        if (e->pattern) error_set(err, "out of memory");
+    } else if (!expression_translate(pattern, size, &translated, err)) {
+        error_prefix(err, "expression \"%.200s\"", e->pattern);
+    } else {
+        int code;
+        PCRE2_SIZE at;
+        PCRE2_UCHAR message[256];
+        pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+        e->code = pcre2_compile((PCRE2_SPTR)translated.data, translated.size,
+                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
+        if (e->code) {
+            pcre2_jit_compile(e->code, PCRE2_JIT_COMPLETE); // where there is none, the interpreter does it
+        } else {
+            pcre2_get_error_message(code, message, sizeof message);
+            error_set(err, "expression \"%.200s\": %s", e->pattern, (const char *)message);
+        }
+    }
+    pcre2_compile_context_free(context);
+    text_free(&translated);
+    if (e->code) return e;
+    expression_free(e);
+    return NULL;
+}
+
+void expression_free(Expression *expression) {
+    if (!expression) return;
+    pcre2_code_free(expression->code);
+    mem_free(expression->pattern);
+    mem_free(expression);
+}
+
+ExpressionScratch *expression_scratch_new(Error *err) {
+    ExpressionScratch *s = mem_alloc(1, sizeof *s, err);
+    if (!s) return NULL;
+    s->data = pcre2_match_data_create(1, NULL);
+    s->context = pcre2_match_context_create(NULL);
+    if (!s->data || !s->context) {
+        expression_scratch_free(s);
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    pcre2_set_match_limit(s->context, MATCH_LIMIT);
+    pcre2_set_heap_limit(s->context, HEAP_LIMIT_KIB);
+    s->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK_BYTES, NULL);
+    pcre2_jit_stack_assign(s->context, NULL, s->stack);
+    return s;
+}
+
+void expression_scratch_free(ExpressionScratch *scratch) {
+    if (!scratch) return;
+    pcre2_match_data_free(scratch->data);
+    pcre2_match_context_free(scratch->context);
+    pcre2_jit_stack_free(scratch->stack);
+    mem_free(scratch);
+}
+
+ExpressionWalk expression_walk(const Expression *expression, ExpressionScratch *scratch, const char *text,
+                               size_t size) {
+    return (ExpressionWalk){expression, scratch, text, size, 0, SIZE_MAX};
+}
+
+ExpressionResult expression_next(ExpressionWalk *walk, size_t *start, size_t *end, Error *err) {
+    const ExpressionScratch *s = walk->scratch;
+    while (walk->next <= walk->size) {
+        int rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next, PCRE2_NO_UTF_CHECK,
+                             s->data, s->context);
+        if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+            rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next,
+                             PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s->data, s->context);
+        if (rc == PCRE2_ERROR_NOMATCH) break;
+        if (rc < 0) {
+            PCRE2_UCHAR message[256];
+            pcre2_get_error_message(rc, message, sizeof message);
+            error_set(err, "expression \"%.200s\" fails at byte %zu of a text: %s", walk->expression->pattern,
+                      walk->next, (const char *)message);
+            return EXPRESSION_FAILED;
+        }
+        const PCRE2_SIZE *found = pcre2_get_ovector_pointer(s->data);
+        *start = found[0];
+        *end = found[1];
+        if (*end == *start && *end == walk->before) {
+            uint32_t c;
+            walk->next += walk->next < walk->size ? utf8_decode(walk->text + walk->next, &c) : 1;
+            continue;
+        }
+        walk->next = walk->before = *end;
+        return EXPRESSION_FOUND;
+    }
+    walk->next = walk->size + 1;
+    return EXPRESSION_NONE;
+}

@@ -1,0 +1,20 @@
+// Bytes that grow at their end.
+#ifndef EVAL_TEXT_BUFFER_H
+#define EVAL_TEXT_BUFFER_H
+
+#include "core/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct TextBuffer {
+    char *data;
+    size_t size, capacity;
+} TextBuffer;
+
+// Makes room for `more` bytes behind the present ones; the caller may write there and add to size.
+bool text_reserve(TextBuffer *buffer, size_t more, Error *err);
+bool text_append(TextBuffer *buffer, const void *data, size_t size, Error *err);
+bool text_append_character(TextBuffer *buffer, uint32_t character, Error *err); // as UTF-8
+void text_free(TextBuffer *buffer);
+
+#endif
