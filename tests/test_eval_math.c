@@ -1,0 +1,264 @@
+// The arithmetic of eval/ piece by piece against plain loops in double precision.
+#include "core/mem.h"
+#include "eval/attention.h"
+#include "eval/head.h"
+#include "eval/linear.h"
+#include "eval/vector.h"
+#include "quant/quant.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static uint64_t state_ = 1;
+
+static float uniform(float low, float high) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return low + (high - low) * (float)((double)(state_ >> 11) * 0x1p-53);
+}
+
+static float *random_floats(int64_t n, float low, float high) {
+    float *x = mem_alloc((size_t)n, sizeof *x, NULL);
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++) x[i] = uniform(low, high);
+    return x;
+}
+
+static int targets(const VectorMath **out) {
+    int n = 0;
+    out[n++] = &vector_math_scalar;
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) out[n++] = &vector_math_avx2;
+    if (__builtin_cpu_supports("avx512bw")) out[n++] = &vector_math_avx512;
+#endif
+    return n;
+}
+
+// exp over its whole range, in units of the last place of the true value.
+static void exp_is_accurate(void **state) {
+    (void)state;
+    const VectorMath *t[3];
+    int count = targets(t);
+    for (int k = 0; k < count; k++) {
+        double worst = 0;
+        for (int i = 0; i < 200000; i++) {
+            float x = -86.5f + 174.0f * (float)i / 200000, y = x;
+            t[k]->exp_sum(&y, 1, 0);
+            double want = exp((double)x), ulp = exp2(floor(log2(want)) - 23);
+            worst = fmax(worst, fabs((double)y - want) / ulp);
+        }
+        printf("target %d: exp within %.2f ulp\n", k, worst);
+        assert_true(worst < 2);
+        float low = -1000, nan = NAN;
+        t[k]->exp_sum(&low, 1, 0);
+        t[k]->exp_sum(&nan, 1, 0);
+        assert_true(low >= 0 && low < 1e-37f && isnan(nan));
+    }
+}
+
+static double act(int which, double x) {
+    switch (which) {
+    case 0: return x / (1 + exp(-x));
+    case 1: return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case 2: return 0.5 * x * (1 + erf(x / sqrt(2)));
+    default: return x > 0 ? x : 0;
+    }
+}
+
+// Every function, every target, every length around the lanes: right, and nothing written past the end.
+static void vectors_match_plain_loops(void **state) {
+    (void)state;
+    const VectorMath *t[3];
+    int count = targets(t);
+    for (int k = 0; k < count; k++)
+        for (int64_t n = 0; n < 70; n++) {
+            float *x = random_floats(n + 1, -9, 9), *u = random_floats(n + 1, -2, 2), *y = random_floats(n + 1, 0, 1);
+            float guard = x[n];
+            double top = -INFINITY, sum = 0, difference = 0, squares = 0;
+            for (int64_t i = 0; i < n; i++) {
+                top = fmax(top, (double)x[i]);
+                sum += exp((double)x[i] - 3);
+                difference += (double)y[i] * ((double)x[i] - (double)u[i]);
+                squares += (double)x[i] * (double)x[i];
+            }
+            assert_true((double)t[k]->max(x, n) == top);
+            assert_true(fabs((double)t[k]->weighted_difference(y, x, u, n) - difference) < 1e-4);
+            memcpy(y, x, sizeof *x * (size_t)(n + 1));
+            assert_true(fabs((double)t[k]->exp_sum(y, n, 3) - sum) <= 1e-5 * sum && y[n] == guard);
+            void (*const f[])(float *, const float *, int64_t) = {t[k]->silu_mul, t[k]->gelu_tanh_mul, t[k]->gelu_mul,
+                                                                  t[k]->relu_mul};
+            for (int a = 0; a < 4; a++) {
+                memcpy(y, x, sizeof *x * (size_t)(n + 1));
+                f[a](y, u, n);
+                for (int64_t i = 0; i < n; i++) {
+                    double want = act(a, (double)x[i]) * (double)u[i];
+                    assert_true(fabs((double)y[i] - want) < 2e-6 * (1 + fabs(want)));
+                }
+                assert_true(y[n] == guard);
+            }
+            t[k]->rms_norm(x, u, 1e-5f, n, y);
+            for (int64_t i = 0; i < n; i++) {
+                double want = (double)x[i] / sqrt(squares / (double)n + 1e-5) * (double)u[i];
+                assert_true(fabs((double)y[i] - want) < 1e-5);
+            }
+            assert_true(y[n] == guard);
+            mem_free(x);
+            mem_free(u);
+            mem_free(y);
+        }
+}
+
+static void attention_matches_definition(void **state) {
+    (void)state;
+    // Lengths that cross the blocks of queries and keys; grouped heads; a past.
+    const AttentionShape shapes[] = {
+        {4, 2, 8, 300, 0, 0.3f}, {3, 1, 16, 1, 700, 0.25f}, {2, 2, 4, 130, 257, 0.5f}, {1, 1, 2, 1, 0, 1}};
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        const AttentionShape s = shapes[c];
+        int64_t wide = s.heads * s.head_dim, narrow = s.kv_heads * s.head_dim, keys = s.past + s.length;
+        float *q = random_floats(s.length * wide, -4, 4), *k = random_floats(keys * narrow, -4, 4);
+        float *v = random_floats(keys * narrow, -1, 1), *out = random_floats(s.length * wide, 0, 1);
+        float *scratch = random_floats((int64_t)attention_scratch(), 0, 1);
+        double *p = malloc((size_t)keys * sizeof *p);
+        for (int64_t h = 0; h < s.heads; h++) attention_head(&s, h, q, k, v, out, scratch);
+        for (int64_t h = 0; h < s.heads; h++)
+            for (int64_t i = 0; i < s.length; i++) {
+                int64_t g = h / (s.heads / s.kv_heads);
+                double top = -INFINITY, sum = 0;
+                for (int64_t j = 0; j <= s.past + i; j++) {
+                    p[j] = 0;
+                    for (int64_t d = 0; d < s.head_dim; d++)
+                        p[j] += (double)q[i * wide + h * s.head_dim + d] * (double)k[j * narrow + g * s.head_dim + d];
+                    p[j] *= (double)s.scale;
+                    top = fmax(top, p[j]);
+                }
+                for (int64_t j = 0; j <= s.past + i; j++) sum += p[j] = exp(p[j] - top);
+                for (int64_t d = 0; d < s.head_dim; d++) {
+                    double want = 0;
+                    for (int64_t j = 0; j <= s.past + i; j++)
+                        want += p[j] / sum * (double)v[j * narrow + g * s.head_dim + d];
+                    assert_true(fabs(want - (double)out[i * wide + h * s.head_dim + d]) < 1e-5);
+                }
+            }
+        free(p);
+        float *const owned[] = {q, k, v, out, scratch};
+        for (int i = 0; i < 5; i++) mem_free(owned[i]);
+    }
+}
+
+static Tensor matrix(DType type, int64_t rows, int64_t cols, const float *values, void **bytes) {
+    static char name[] = "w";
+    Tensor t = {.name = name, .type = type, .dims = 2, .shape = {rows, cols}};
+    assert_true(tensor_size(&t, NULL));
+    *bytes = mem_alloc(t.bytes, 1, NULL);
+    assert_non_null(*bytes);
+    quant_function(type)(values, *bytes, rows, cols, NULL);
+    t.data = *bytes;
+    return t;
+}
+
+// One input (dot products in place) and many (panels and sgemm) agree with each other; f32 agrees with the definition.
+static void linear_matches_definition(void **state) {
+    (void)state;
+    const DType types[] = {DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0};
+    enum { ROWS = 37, COLS = 64, N = 300 };
+    float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(N * COLS, -1, 1),
+          *bias = random_floats(ROWS, -1, 1);
+    float *many = random_floats(N * ROWS, 0, 1), *one = random_floats(N * ROWS, 0, 1);
+    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS), NULL), *sum = random_floats(N * ROWS, 0, 1);
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        void *bytes;
+        Tensor t = matrix(types[k], ROWS, COLS, values, &bytes);
+        Linear l = {&t, bias};
+        linear_apply(&l, x, N, many, false, panel);
+        for (int64_t i = 0; i < N; i++) linear_apply(&l, x + i * COLS, 1, one + i * ROWS, false, panel);
+        memcpy(sum, many, sizeof *sum * N * ROWS);
+        linear_apply(&l, x, N, sum, true, panel);
+        for (int64_t i = 0; i < N * ROWS; i++) {
+            double want = (double)bias[i % ROWS];
+            for (int64_t c = 0; c < COLS; c++)
+                want += (double)values[i % ROWS * COLS + c] * (double)x[i / ROWS * COLS + c];
+            if (types[k] == DT_F32) assert_true(fabs(want - (double)many[i]) < 1e-5);
+            assert_true(fabs((double)many[i] - (double)one[i]) < 1e-5);
+            assert_true(fabs(2 * (double)many[i] - (double)sum[i]) < 1e-5);
+        }
+        mem_free(bytes);
+    }
+    float *const owned[] = {values, x, bias, many, one, panel, sum};
+    for (int i = 0; i < 7; i++) mem_free(owned[i]);
+}
+
+// Three models of different width over a vocabulary that is no multiple of the tile.
+static void head_matches_definition(void **state) {
+    (void)state;
+    enum { MODELS = 3, VOCAB = 2500, POSITIONS = 150 };
+    const int64_t dims[MODELS] = {24, 24, 40};
+    HeadInput in[MODELS];
+    Tensor weights[MODELS];
+    void *bytes[MODELS];
+    int32_t right[POSITIONS];
+    double(*logits)[POSITIONS][VOCAB] = malloc(sizeof(double[MODELS][POSITIONS][VOCAB]));
+    for (int i = 0; i < POSITIONS; i++) right[i] = (int32_t)uniform(0, VOCAB - 1);
+    for (int k = 0; k < MODELS; k++) {
+        float *values = random_floats(VOCAB * dims[k], -2, 2), *hidden = random_floats(POSITIONS * dims[k], -2, 2);
+        weights[k] = matrix(DT_F32, VOCAB, dims[k], values, &bytes[k]);
+        in[k] = (HeadInput){&weights[k], hidden, calloc(POSITIONS, sizeof(TokenScore))};
+        for (int64_t i = 0; i < POSITIONS; i++)
+            for (int64_t v = 0; v < VOCAB; v++) {
+                double z = 0;
+                for (int64_t d = 0; d < dims[k]; d++)
+                    z += (double)values[v * dims[k] + d] * (double)hidden[i * dims[k] + d];
+                logits[k][i][v] = z;
+            }
+        mem_free(values);
+    }
+    Error err = {0};
+    assert_true(head_score(in, MODELS, POSITIONS, right, &err));
+    for (int i = 0; i < POSITIONS; i++) {
+        double log_z[MODELS];
+        for (int k = 0; k < MODELS; k++) {
+            double top = -INFINITY, sum = 0, kld = 0;
+            int best = 0;
+            for (int v = 0; v < VOCAB; v++) {
+                if (logits[k][i][v] > top) best = v;
+                top = fmax(top, logits[k][i][v]);
+            }
+            for (int v = 0; v < VOCAB; v++) sum += exp(logits[k][i][v] - top);
+            log_z[k] = top + log(sum);
+            for (int v = 0; v < VOCAB; v++) {
+                double log_p0 = logits[0][i][v] - log_z[0];
+                kld += exp(log_p0) * (log_p0 - (logits[k][i][v] - log_z[k]));
+            }
+            assert_int_equal(in[k].scores[i].top, best);
+            assert_true(fabs(in[k].scores[i].nll - (log_z[k] - logits[k][i][right[i]])) < 1e-4);
+            assert_true(fabs(in[k].scores[i].kld - kld) < 1e-4);
+        }
+    }
+    ((float *)(uintptr_t)in[1].hidden)[5] = NAN; // one bad value is said, and by whom
+    assert_false(head_score(in, MODELS, POSITIONS, right, &err));
+    assert_non_null(strstr(err.text, "model 2"));
+    for (int k = 0; k < MODELS; k++) {
+        mem_free((void *)(uintptr_t)in[k].hidden);
+        mem_free(bytes[k]);
+        free(in[k].scores);
+    }
+    free(logits);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exp_is_accurate),
+        cmocka_unit_test(vectors_match_plain_loops),
+        cmocka_unit_test(attention_matches_definition),
+        cmocka_unit_test(linear_matches_definition),
+        cmocka_unit_test(head_matches_definition),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
