@@ -113,6 +113,7 @@ char *file_join(const char *directory, const char *name, Error *err) {
 struct FileOut {
     int fd;
     char *path;      // the name that commit gives it
+    char *directory; // where that is
     char *temporary; // its name until then; NULL while it has none (O_TMPFILE)
     uint8_t *buffer;
     size_t buffered;
@@ -153,6 +154,7 @@ static void out_free(FileOut *out) {
         mem_free(out->temporary);
     }
     mem_free(out->path);
+    mem_free(out->directory);
     mem_free(out->buffer);
     mem_free(out);
 }
@@ -179,19 +181,15 @@ FileOut *file_out_open(const char *path, uint64_t expected, Error *err) {
     FileOut *out = mem_alloc(1, sizeof *out, err);
     if (!out) return NULL;
     out->fd = -1;
-    char *directory = directory_of(path, err);
     // A link is followed, so that what it points to is replaced and not the link itself.
     char *real = realpath(path, NULL);
     out->path = mem_text(real ? real : path, strlen(real ? real : path), err);
-    out->buffer = mem_alloc(BUFFER_BYTES, 1, err);
-    if (real) {
-        mem_free(directory);
-        directory = directory_of(real, err);
-        free(real);
-    }
-    if (!directory || !out->path || !out->buffer) goto fail;
+    free(real);
+    out->directory = out->path ? directory_of(out->path, err) : NULL;
+    out->buffer = out->directory ? mem_alloc(BUFFER_BYTES, 1, err) : NULL;
+    if (!out->buffer) goto fail;
 #ifdef O_TMPFILE
-    out->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    out->fd = open(out->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 #endif
     if (out->fd < 0) {
         out->temporary = temporary_name(out->path, err);
@@ -218,10 +216,8 @@ FileOut *file_out_open(const char *path, uint64_t expected, Error *err) {
 #else
     (void)expected;
 #endif
-    mem_free(directory);
     return out;
 fail:
-    mem_free(directory);
     out_free(out);
     return NULL;
 }
@@ -314,13 +310,11 @@ bool file_out_commit(FileOut *out, Error *err) {
         return false;
     }
     // The name itself is in the directory: sync that too. A failure here loses nothing that was there before.
-    char *directory = directory_of(out->path, NULL);
-    int fd = directory ? open(directory, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = open(out->directory, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);
         close(fd);
     }
-    mem_free(directory);
     out_free(out);
     return true;
 }
