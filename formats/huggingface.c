@@ -103,34 +103,42 @@ static bool open_index(HfWeights *w, const char *directory, const char *path, Er
     return ok || error_prefix(err, "%s", path);
 }
 
-static bool has_file(const char *directory, const char *name) {
-    char *path = file_join(directory, name, NULL);
-    bool found = path && file_exists(path);
-    mem_free(path);
-    return found;
+// Where weights may be, in the order of preference.
+enum { SINGLE, INDEX, PICKLE, PICKLE_INDEX, NONE };
+static const char *const places[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                     "pytorch_model.bin.index.json"};
+
+// The first of them that is there: its path, to be freed, and which it is. NULL with NONE where there is none.
+static char *find_weights(const char *directory, int *which, Error *err) {
+    for (*which = 0; *which < NONE; ++*which) {
+        char *path = file_join(directory, places[*which], err);
+        if (!path || file_exists(path)) return path;
+        mem_free(path);
+    }
+    return NULL;
+}
+
+static bool open_weights(HfWeights *w, const char *directory, int which, const char *path, Error *err) {
+    switch (which) {
+    case SINGLE:
+        w->shards = mem_alloc(1, sizeof(SafeTensors *), err);
+        return w->shards && add_shard(w, directory, places[SINGLE], err);
+    case INDEX: return open_index(w, directory, path, err);
+    default:
+        return error_set(
+            err, "%s: is a PyTorch pickle, which is not supported; fetch the safetensors version of the model", path);
+    }
 }
 
 bool hf_open_weights(const char *directory, HfWeights *w, Error *err) {
     *w = (HfWeights){0};
-    char *index = file_join(directory, "model.safetensors.index.json", err);
-    if (!index) return false;
-    bool ok;
-    if (has_file(directory, "model.safetensors"))
-        ok =
-            (w->shards = mem_alloc(1, sizeof(SafeTensors *), err)) && add_shard(w, directory, "model.safetensors", err);
-    else if (file_exists(index))
-        ok = open_index(w, directory, index, err);
-    else if (has_file(directory, "pytorch_model.bin") || has_file(directory, "pytorch_model.bin.index.json"))
-        ok = error_set(err,
-                       "%s: its weights are PyTorch pickles, which are not supported; fetch the safetensors version "
-                       "(model.safetensors)",
-                       directory);
-    else
-        ok = error_set(err,
-                       "%s: has no weights: model.safetensors, or model.safetensors.index.json and its shards, must be "
-                       "there",
-                       directory);
-    mem_free(index);
+    int which;
+    char *path = find_weights(directory, &which, err);
+    if (which == NONE)
+        return error_set(err, "%s: has no weights: neither model.safetensors nor %s is there", directory,
+                         places[INDEX]);
+    bool ok = path && open_weights(w, directory, which, path, err);
+    mem_free(path);
     if (!ok) hf_close_weights(w);
     return ok;
 }
