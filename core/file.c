@@ -189,7 +189,8 @@ FileOut *file_out_open(const char *path, uint64_t expected, Error *err) {
     out->buffer = out->directory ? mem_alloc(BUFFER_BYTES, 1, err) : NULL;
     if (!out->buffer) goto fail;
 #ifdef O_TMPFILE
-    out->fd = open(out->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    // It gets its name through /proc, which a bare chroot may lack.
+    if (file_is_directory("/proc/self/fd")) out->fd = open(out->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 #endif
     if (out->fd < 0) {
         out->temporary = temporary_name(out->path, err);
