@@ -10,7 +10,7 @@
 enum {
     LENGTH_BYTES = 8,
     HEADER_MAX = 100 * 1000 * 1000, // the format's own limit
-    VALUES_MAX = 2 * 1000 * 1000, // JSON values in a header: some 200,000 tensors; bounds the memory that parsing takes
+    VALUES_MAX = 1000 * 1000, // JSON values in a header: some 100,000 tensors; bounds the memory that parsing takes
 };
 
 static uint64_t read_u64(const uint8_t *p) {

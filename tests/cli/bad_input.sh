@@ -74,7 +74,7 @@ tries "malformed JSON" "malformed JSON"
 header "$(head -c 100000 /dev/zero | tr '\0' '[')"
 tries "very deep JSON" "malformed JSON"
 { length 50000000; head -c 50000000 /dev/zero | tr '\0' '['; } >"$weights"
-tries "50 MB of brackets" "more than 2000000 values"
+tries "50 MB of brackets" "more than 1000000 values"
 "$tiny" "$model" 'find="data_offsets":[6144,6272]' 'replace="data_offsets":[6016,6144]'
 tries "overlapping offsets" "overlap"
 "$tiny" "$model" 'find="data_offsets":[0,6144]' 'replace="data_offsets":[60000000,60006144]'
