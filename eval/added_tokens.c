@@ -146,8 +146,8 @@ bool added_tokens_split(const AddedTokens *set, ExpressionScratch *scratch, cons
             end = run_end;
         }
         if (done < start && !add_part(parts, NULL, done, start, err)) return false;
-        if (!add_part(parts, token, start, end, err)) return false;
-        done = end;
+        if (start < end && !add_part(parts, token, start, end, err)) return false;
+        if (start <= end) done = end;
     }
     return done == size || add_part(parts, NULL, done, size, err);
 }

@@ -16,7 +16,9 @@
 // Class contents that say what Oniguruma's Unicode tables say. Since 10.40 PCRE2's \p{Han} includes script extensions.
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"
 #define WORD  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
-#define HEX   "0-9A-Fa-f"
+// \w outside of a class goes by Latin-1's table first, which counts superscript digits and fractions in.
+#define LONE_WORD WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
+#define HEX       "0-9A-Fa-f"
 #if PCRE2_MAJOR > 10 || PCRE2_MINOR >= 40
 #define SCRIPT "sc:"
 #else
@@ -46,7 +48,7 @@ static const Set posix_sets[] = {{"alpha", "\\p{Alphabetic}"},
                                  {"upper", "\\p{Uppercase}"},
                                  {"lower", "\\p{Lowercase}"},
                                  {"space", SPACE},
-                                 {"punct", "\\p{P}$+<=>^`|~"},
+                                 {"punct", "\\p{P}\\p{S}"},
                                  {"cntrl", "\\p{Cc}"},
                                  {"xdigit", HEX},
                                  {"word", WORD},
@@ -92,6 +94,7 @@ static const Set property_names[] = {{"letter", "L"},
                                      {"privateuse", "Co"},
                                      {"unassigned", "Cn"},
                                      {"any", "Any"},
+                                     {"punct", "P"},
                                      {"alphabetic", "Alphabetic"},
                                      {"uppercase", "Uppercase"},
                                      {"lowercase", "Lowercase"},
@@ -147,8 +150,8 @@ static bool translate_property(Translation *t, bool negated, bool in_class) {
     if (peek(t, 0) != '}' || !length) return error_set(t->err, "the property \\p{%s is not closed", name);
     t->at++;
     const char *set = set_find(posix_sets, plain), *known = set_find(property_names, plain);
+    if (known) return put_property(t, "", known, negated); // first: \p{Punct} is less than [:punct:]
     if (set) return put_set(t, set, negated, in_class);
-    if (known) return put_property(t, "", known, negated);
     // Two letters or one: a general category. Its case matters to PCRE2 before 10.40.
     if (plain_length <= 2) {
         plain[0] = (char)toupper((unsigned char)plain[0]);
@@ -195,7 +198,7 @@ static bool translate_escape(Translation *t, bool in_class) {
     }
     const char *set = NULL;
     if (c == 's' || c == 'S') set = SPACE;
-    if (c == 'w' || c == 'W') set = WORD;
+    if (c == 'w' || c == 'W') set = in_class ? WORD : LONE_WORD;
     if (c == 'h' || c == 'H') set = HEX;
     if (c == 'v') set = "\\x{0B}";
     if (set) {
@@ -241,15 +244,18 @@ static bool translate_class(Translation *t) {
     if (!copy(t, peek(t, 1) == '^' ? 2 : 1)) return false;
     // A ] that comes first is a member.
     if (peek(t, 0) == ']' && !(put(t, "\\") && copy(t, 1))) return false;
-    while (t->at < t->size && t->in[t->at] != ']') {
+    for (size_t nested = 0; t->at < t->size && (nested || t->in[t->at] != ']');) {
         char c = t->in[t->at];
-        bool ok;
+        bool ok = true;
         if (c == '\\')
             ok = translate_escape(t, true);
         else if (c == '[' && peek(t, 1) == ':')
             ok = translate_posix(t);
-        else if (c == '[')
-            ok = error_set(t->err, "a class inside of a class is not supported");
+        else if (c == '[' && peek(t, 1) == '^')
+            ok = error_set(t->err, "a negated class inside of a class is not supported");
+        else if (c == '[' || c == ']')
+            // The members of a class inside of this one are members of this one.
+            nested += c == '[' ? 1 : (size_t)-1, t->at++;
         else if (c == '&' && peek(t, 1) == '&')
             ok = error_set(t->err, "the intersection && is not supported");
         else

@@ -53,6 +53,18 @@ static bool is_plain(const char *text, size_t size, bool nfc) {
     return true;
 }
 
+// `tokenizers` normalizes by an early Unicode's tables, so characters that came with Unicode 12 to 16 stay as they are.
+static bool is_newer(uint32_t c) {
+    static const uint32_t ranges[][2] = {
+        {0x32FF, 0x32FF},   {0xA7F1, 0xA7F4},   {0xAB69, 0xAB69},   {0x105C9, 0x105E4}, {0x10781, 0x107BA},
+        {0x11383, 0x113C8}, {0x11938, 0x11938}, {0x16121, 0x16128}, {0x16D68, 0x16D6A}, {0x1CCD6, 0x1CCF9},
+        {0x1E030, 0x1E06D}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+    return false;
+}
+
 // Decomposes text into characters, counting only while c is NULL.
 static size_t decompose(const char *text, size_t size, utf8proc_option_t options, utf8proc_int32_t *c, size_t room) {
     size_t count = 0;
@@ -60,6 +72,11 @@ static size_t decompose(const char *text, size_t size, utf8proc_option_t options
         uint32_t character;
         int last_boundary = UTF8PROC_BOUNDCLASS_START;
         at += utf8_decode(text + at, &character);
+        if (is_newer(character)) {
+            if (c) c[count] = (utf8proc_int32_t)character;
+            count++;
+            continue;
+        }
         utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)character, c ? c + count : NULL,
                                                      c ? (utf8proc_ssize_t)(room - count) : 0, options, &last_boundary);
         // It only refuses what is no character, and utf8_decode gives none such.
