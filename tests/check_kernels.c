@@ -5,7 +5,6 @@
 // dots it is relative to the sum of |w * x|), and how much faster than scalar it ran, which decides nothing.
 // Rows and vectors end where readable memory does, and start at odd addresses; outputs lie between guards.
 // Needs core/cpu.c, core/dtype.c and quant/kernels alone, so that it runs under qemu too (tests/neon.sh).
-#define _GNU_SOURCE
 #include "quant/kernels/kernels.h"
 
 #include <float.h>

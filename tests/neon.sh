@@ -14,7 +14,7 @@ for tool in "$CROSS" "$QEMU"; do
 done
 
 mkdir -p "$BUILD"
-"$CROSS" -O2 -g -std=c11 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
+"$CROSS" -O2 -g -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
     -I. -static -o "$BUILD/check_kernels" \
     quant/kernels/*_scalar.c quant/kernels/*_neon.c quant/kernels/table.c core/cpu.c core/dtype.c \
     tests/check_kernels.c -lm -lpthread
