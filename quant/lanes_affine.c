@@ -4,7 +4,8 @@
 #include "quant/lanes.h"
 #include "quant/lanes_table.h"
 
-enum { GRID = 24 }; // trial steps: the range of the block is (n - 1.2) ... (n + 2.25) steps
+enum { GRID = 20 };
+static const float grid_from = 0.8f, grid_to = 1.05f; // trial steps: the range of a block is n * this many
 
 typedef struct Affine {
     V d, m;
@@ -64,7 +65,7 @@ static inline Affine search(const V x[BLOCK], const V w[BLOCK], float n, I code[
     V least = v_all(INFINITY), id = v_all(0), shift = v_all(0); // least: error less the constant sum of w * y^2
     for (int k = 0; k < GRID + 2; k++) {
         if (k < GRID) {
-            id = (n - 1.2f + 0.15f * (float)k) / range;
+            id = n * (grid_from + (grid_to - grid_from) * (float)k / (GRID - 1)) / range;
         } else { // twice: codes for the best (d, m), (d, m) for those codes
             id = v_inverse(best.d);
             shift = (origin - best.m) * id;

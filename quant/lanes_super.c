@@ -5,16 +5,9 @@
 #include "quant/lanes.h"
 #include "quant/lanes_table.h"
 
-#ifndef GRIDN
-#define GRIDN 24
-#define GRID0 1.2f
-#define GRIDD 0.15f
-#endif
-#ifndef TURNN
-#define TURNN 2
-#endif
 enum { SUBS = 8, AT_ONCE = 16, PARTS = AT_ONCE / LANES }; // sub-blocks: of a super-block, worked on together (two)
-enum { GRID = GRIDN, TURNS = TURNN, MAX_SCALE = 63 };
+enum { GRID = 20, TURNS = 2, MAX_SCALE = 63 };
+static const float grid_from = 0.8f, grid_to = 1.05f; // trial steps: the range of a sub-block is n * this many
 
 // LANES sub-blocks: elements as y = x - origin >= 0, which keeps the sums free of cancellation.
 typedef struct Sub {
@@ -51,7 +44,7 @@ static inline void search(const Sub *sub, float n, V *best_step, V *best_min) {
     for (int i = 0; i < BLOCK; i++) range = v_max(sub->y[i], range);
     V step = range / n, offset = {0}, least = v_all(INFINITY);
     for (int k = 0; k < GRID; k++) {
-        Fit f = fit(sub, (n - GRID0 + GRIDD * (float)k) / range, v_all(0), n);
+        Fit f = fit(sub, n * (grid_from + (grid_to - grid_from) * (float)k / (GRID - 1)) / range, v_all(0), n);
         V det = sub->sum_w * f.cc - f.c * f.c;
         V o = (f.cc * sub->sum_y - f.c * f.cy) / det;
         o = v_min(o, -sub->origin);
@@ -74,7 +67,7 @@ static inline void choose_scales(Sub *sub, V d, V dmin, float n) {
         V s = v_clamp(s0 + (float)(move == 2 ? -1 : move), 0, MAX_SCALE), step = d * s, id = v_inverse(step);
         Fit f = fit(sub, id, (sub->origin + dmin * m0) * id, n);
         V offset = (sub->sum_y - step * f.c) / sub->sum_w;
-        V m = v_clamp(v_round(v_clamp(-(offset + sub->origin) * inverse_dmin, 0, MAX_SCALE)), 0, MAX_SCALE);
+        V m = v_round(v_clamp(-(offset + sub->origin) * inverse_dmin, 0, MAX_SCALE));
         V error = fit_error(sub, f, step, -dmin * m - sub->origin);
         M better = v_less(error, least);
         sub->s = v_select(better, s, sub->s);

@@ -5,15 +5,9 @@
 #include "quant/lanes.h"
 #include "quant/lanes_table.h"
 
-#ifndef GRIDN
-#define GRIDN 12
-#endif
-#ifndef TURNN
-#define TURNN 2
-#endif
 enum { SUBS = 16, WIDTH = 16, PARTS = SUBS / LANES };
-enum { GRID = GRIDN, TURNS = TURNN, LOW = -32, HIGH = 31, LOW_SCALE = -128, HIGH_SCALE = 127 };
-static const float grid_from = 29.5f, grid_to = 32.5f; // trial steps: the largest weight becomes this code
+enum { GRID = 14, TURNS = 2, LOW = -32, HIGH = 31, LOW_SCALE = -128, HIGH_SCALE = 127 };
+static const float grid_from = 24.0f, grid_to = 32.5f; // trial steps: the largest weight becomes this code
 
 typedef struct Sub {
     V x[WIDTH], w[WIDTH];

@@ -10,9 +10,9 @@ typedef struct Symmetric {
     int grid;                 // how many, for each sign
 } Symmetric;
 
-static const Symmetric q8_0 = {-127, 127, 126.2f, 127.4f, 6};
+static const Symmetric q8_0 = {-127, 127, 122.0f, 127.4f, 10};
 static const Symmetric q4_0 = {-8, 7, 8 * 0.75f, 8 * 1.15f, 14};
-static const Symmetric q5_0 = {-16, 15, 16 * 0.88f, 16 * 1.06f, 14};
+static const Symmetric q5_0 = {-16, 15, 16 * 0.80f, 16 * 1.04f, 16};
 
 // d and code as gguf-py rounds for q4_0 and q5_0. Where 1 / d overflows (d below 2^-128), x / d is no number for it,
 // and its conversion to bytes gives 0.
