@@ -67,38 +67,6 @@ static bool check_output(const Model *model, const char *output, Error *err) {
     return true;
 }
 
-static bool planned_bytes(const Model *model, const PlanEntry *plan, uint64_t *bytes, Error *err) {
-    *bytes = 0;
-    for (size_t i = 0; i < model->tensor_count; i++) {
-        Tensor out;
-        if (!plan_tensor(&model->tensors[i], &plan[i], &out, err)) return false;
-        *bytes += out.bytes;
-    }
-    return true;
-}
-
-// Adds to the model what the file says of its making: the sources' hashes and this step.
-static bool write_file(Model *model, const QuantReport *report, const QuantJob *job, Error *err) {
-    uint64_t expected;
-    if (!planned_bytes(model, job->plan, &expected, err)) return false;
-    SourceHash *sources = sources_begin(model, err);
-    NibWriter *nib = sources ? nib_create(report->output, model, expected, err) : NULL;
-    if (!nib) {
-        sources_abort(sources);
-        return false;
-    }
-    progress_start("quantizing", model_tensor_bytes(model), PROGRESS_BYTES);
-    bool ok = quant_job_run(job, nib, sources, err);
-    progress_end();
-    if (ok)
-        ok = sources_end(sources, model, err) && recipe_add(model, quant_report_step(report), err);
-    else
-        sources_abort(sources);
-    if (ok) return nib_commit(nib, err);
-    nib_abort(nib);
-    return false;
-}
-
 static int report_done(const QuantReport *report, const QuantOptions *o, Error *err) {
     if (!o->json || strcmp(o->json, "-") != 0) quant_report_print(report);
     if (!o->json) return EXIT_DONE;
@@ -127,11 +95,9 @@ static int quantize(const char *path, const QuantOptions *o, const PlanRequest *
         error_prefix(&err, "%s", path);
         goto done;
     }
-    QuantReport report = {.model = model, .output = output, .request = request, .plan = plan, .cleared = cleared};
-    const QuantJob job = {.model = model, .plan = plan, .allow_nonfinite = o->allow_nonfinite, .cleared = cleared};
-    if (!write_file(model, &report, &job, &err)) goto done;
-    report.seconds = log_seconds() - start;
-    report.file_bytes = file_size(output);
+    const QuantJob job = {model, output, request, plan, o->allow_nonfinite, cleared};
+    if (!quant_job_run(&job, &err)) goto done;
+    const QuantReport report = {&job, file_size(output), log_seconds() - start};
     code = report_done(&report, o, &err);
     err.text[0] = 0; // said already
 done:

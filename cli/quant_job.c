@@ -3,10 +3,13 @@
 // thread writes, the others compute, so reading, rounding and writing overlap without a queue between them.
 #include "cli/quant_job.h"
 
+#include "cli/quant_report.h"
+#include "convert/sources.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/threads.h"
 #include "core/turn.h"
+#include "formats/nib.h"
 #include "quant/kernels/kernels.h"
 #include "quant/quant.h"
 #include "quant/scan.h"
@@ -197,17 +200,46 @@ static bool slices_run(Writer *w, const Slices *slices, const Bench *benches, in
     return !failed;
 }
 
-bool quant_job_run(const QuantJob *job, NibWriter *nib, SourceHash *sources, Error *err) {
+static bool write_tensors(Writer *w, Error *err) {
     Slices slices = {0};
-    Writer w = {.job = job, .nib = nib, .sources = sources};
     int threads = threads_count();
     Bench *benches = NULL;
-    bool ok = slices_make(job, &slices, err);
+    bool ok = slices_make(w->job, &slices, err);
     if (ok) benches = mem_alloc((size_t)threads, sizeof *benches, err);
-    ok =
-        ok && benches && benches_make(benches, threads, &slices, err) && slices_run(&w, &slices, benches, threads, err);
-    if (w.hash) hash_stream_end(w.hash); // a tensor that was not finished
+    ok = ok && benches && benches_make(benches, threads, &slices, err) && slices_run(w, &slices, benches, threads, err);
+    if (w->hash) hash_stream_end(w->hash); // of a tensor that was not finished
     benches_free(benches, threads);
     mem_free(slices.items);
     return ok;
+}
+
+static bool planned_bytes(const QuantJob *job, uint64_t *bytes, Error *err) {
+    *bytes = 0;
+    for (size_t i = 0; i < job->model->tensor_count; i++) {
+        Tensor out;
+        if (!plan_tensor(&job->model->tensors[i], &job->plan[i], &out, err)) return false;
+        *bytes += out.bytes;
+    }
+    return true;
+}
+
+bool quant_job_run(const QuantJob *job, Error *err) {
+    Writer w = {.job = job};
+    uint64_t expected;
+    if (!planned_bytes(job, &expected, err) || !(w.sources = sources_begin(job->model, err))) return false;
+    w.nib = nib_create(job->output, job->model, expected, err);
+    if (!w.nib) {
+        sources_abort(w.sources);
+        return false;
+    }
+    progress_start("quantizing", model_tensor_bytes(job->model), PROGRESS_BYTES);
+    bool ok = write_tensors(&w, err);
+    progress_end();
+    if (ok)
+        ok = sources_end(w.sources, job->model, err) && recipe_add(job->model, quant_report_step(job), err);
+    else
+        sources_abort(w.sources);
+    if (ok) return nib_commit(w.nib, err);
+    nib_abort(w.nib);
+    return false;
 }

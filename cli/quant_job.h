@@ -3,20 +3,20 @@
 #ifndef CLI_QUANT_JOB_H
 #define CLI_QUANT_JOB_H
 
-#include "convert/sources.h"
-#include "formats/nib.h"
+#include "formats/model.h"
 #include "quant/plan.h"
 
 typedef struct QuantJob {
-    const Model *model;    // hashes of its tensors, where it states them, are verified on the way
-    const PlanEntry *plan; // one for each tensor
-    bool allow_nonfinite;  // else a NaN or infinity is an error naming the tensor and where in it
-    int64_t *cleared; // out, one for each tensor: NaNs and infinities that became zero (types in blocks hold neither)
+    Model *model;               // the source; its recipe grows by this step, a download's gets its sources' hashes
+    const char *output;         // the .nib to write
+    const PlanRequest *request; // what was asked, for the recipe
+    const PlanEntry *plan;      // what each tensor becomes
+    bool allow_nonfinite;       // else a NaN or infinity is an error naming the tensor and where in it
+    int64_t *cleared;           // out, for each tensor: NaNs and infinities that became zero (blocks can hold neither)
 } QuantJob;
 
-// Writes all tensors in the model's order. The bytes do not depend on the number of threads. Memory: a slice for each
-// thread. On failure w holds a part of the tensors and is to be aborted.
-// sources: told what was read, in order.
-bool quant_job_run(const QuantJob *job, NibWriter *w, SourceHash *sources, Error *err);
+// Writes the output whole, or leaves what was there before. The hashes that the model states are verified on the way.
+// The bytes do not depend on the number of threads. Memory: a slice for each thread. Shows a progress bar.
+bool quant_job_run(const QuantJob *job, Error *err);
 
 #endif

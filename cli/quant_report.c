@@ -7,33 +7,33 @@
 
 // ---- what both reports say
 
-static uint64_t planned_bytes(const QuantReport *r, size_t i) {
+static uint64_t planned_bytes(const QuantJob *job, size_t i) {
     Tensor out;
-    return plan_tensor(&r->model->tensors[i], &r->plan[i], &out, NULL) ? out.bytes : 0; // it passed before
+    return plan_tensor(&job->model->tensors[i], &job->plan[i], &out, NULL) ? out.bytes : 0; // it passed before
 }
 
 typedef struct TypeCount {
     uint64_t tensors, bytes;
 } TypeCount;
 
-static void count_types(const QuantReport *r, TypeCount counts[DT_COUNT]) {
+static void count_types(const QuantJob *job, TypeCount counts[DT_COUNT]) {
     memset(counts, 0, DT_COUNT * sizeof *counts);
-    for (size_t i = 0; i < r->model->tensor_count; i++) {
-        counts[r->plan[i].type].tensors++;
-        counts[r->plan[i].type].bytes += planned_bytes(r, i);
+    for (size_t i = 0; i < job->model->tensor_count; i++) {
+        counts[job->plan[i].type].tensors++;
+        counts[job->plan[i].type].bytes += planned_bytes(job, i);
     }
 }
 
-static uint64_t total_bytes(const QuantReport *r) {
+static uint64_t total_bytes(const QuantJob *job) {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < r->model->tensor_count; i++) bytes += planned_bytes(r, i);
+    for (size_t i = 0; i < job->model->tensor_count; i++) bytes += planned_bytes(job, i);
     return bytes;
 }
 
-static double bits_per_weight(const QuantReport *r) {
+static double bits_per_weight(const QuantJob *job) {
     double weights = 0;
-    for (size_t i = 0; i < r->model->tensor_count; i++) weights += (double)tensor_elements(&r->model->tensors[i]);
-    return weights > 0 ? 8.0 * (double)total_bytes(r) / weights : 0;
+    for (size_t i = 0; i < job->model->tensor_count; i++) weights += (double)tensor_elements(&job->model->tensors[i]);
+    return weights > 0 ? 8.0 * (double)total_bytes(job) / weights : 0;
 }
 
 // ---- JSON. cJSON's adders return NULL when memory is out; the caller sees it by the text that then lacks the key,
@@ -74,32 +74,32 @@ static bool add_request(cJSON *object, const PlanRequest *q) {
 }
 
 // "fallback": null where none was given; its tensors may be none.
-static bool add_fallback(cJSON *object, const QuantReport *r) {
-    if (!r->request->has_fallback) return cJSON_AddNullToObject(object, "fallback") != NULL;
+static bool add_fallback(cJSON *object, const QuantJob *job) {
+    if (!job->request->has_fallback) return cJSON_AddNullToObject(object, "fallback") != NULL;
     cJSON *fallback = cJSON_AddObjectToObject(object, "fallback");
-    bool ok = fallback && add_text(fallback, "type", dtype_name(r->request->fallback));
+    bool ok = fallback && add_text(fallback, "type", dtype_name(job->request->fallback));
     cJSON *names = ok ? cJSON_AddArrayToObject(fallback, "tensors") : NULL;
     ok = names != NULL;
-    for (size_t i = 0; ok && i < r->model->tensor_count; i++)
-        if (r->plan[i].fell_back) ok = push_text(names, r->model->tensors[i].name);
+    for (size_t i = 0; ok && i < job->model->tensor_count; i++)
+        if (job->plan[i].fell_back) ok = push_text(names, job->model->tensors[i].name);
     return ok;
 }
 
-static bool add_cleared(cJSON *object, const QuantReport *r) {
+static bool add_cleared(cJSON *object, const QuantJob *job) {
     cJSON *list = cJSON_AddArrayToObject(object, "nonfinite_cleared");
     bool ok = list != NULL;
-    for (size_t i = 0; ok && i < r->model->tensor_count; i++) {
-        if (!r->cleared[i]) continue;
+    for (size_t i = 0; ok && i < job->model->tensor_count; i++) {
+        if (!job->cleared[i]) continue;
         cJSON *item = push_object(list);
-        ok = item && add_text(item, "tensor", r->model->tensors[i].name) &&
-             add_number(item, "values", (double)r->cleared[i]);
+        ok = item && add_text(item, "tensor", job->model->tensors[i].name) &&
+             add_number(item, "values", (double)job->cleared[i]);
     }
     return ok;
 }
 
-static bool add_types(cJSON *object, const QuantReport *r) {
+static bool add_types(cJSON *object, const QuantJob *job) {
     TypeCount counts[DT_COUNT];
-    count_types(r, counts);
+    count_types(job, counts);
     cJSON *list = cJSON_AddArrayToObject(object, "types");
     bool ok = list != NULL;
     for (int type = 0; ok && type < DT_COUNT; type++) {
@@ -112,24 +112,25 @@ static bool add_types(cJSON *object, const QuantReport *r) {
     return ok;
 }
 
-cJSON *quant_report_step(const QuantReport *r) {
+cJSON *quant_report_step(const QuantJob *job) {
     cJSON *step = cJSON_CreateObject();
     bool ok = step && add_text(step, "step", "quant") && add_text(step, "program", "nibble " NIBBLE_VERSION) &&
-              add_request(step, r->request) && add_fallback(step, r) && add_cleared(step, r);
+              add_request(step, job->request) && add_fallback(step, job) && add_cleared(step, job);
     if (ok) return step;
     cJSON_Delete(step);
     return NULL;
 }
 
 char *quant_report_json(const QuantReport *r) {
+    const QuantJob *job = r->job;
     cJSON *report = cJSON_CreateObject();
-    bool ok = report && add_text(report, "input", r->model->path) && add_text(report, "output", r->output) &&
-              add_request(report, r->request) &&
-              add_number(report, "source_tensor_bytes", (double)model_tensor_bytes(r->model)) &&
-              add_number(report, "tensor_bytes", (double)total_bytes(r)) &&
+    bool ok = report && add_text(report, "input", job->model->path) && add_text(report, "output", job->output) &&
+              add_request(report, job->request) &&
+              add_number(report, "source_tensor_bytes", (double)model_tensor_bytes(job->model)) &&
+              add_number(report, "tensor_bytes", (double)total_bytes(job)) &&
               add_number(report, "file_bytes", (double)r->file_bytes) &&
-              add_number(report, "bits_per_weight", bits_per_weight(r)) && add_types(report, r) &&
-              add_fallback(report, r) && add_cleared(report, r) && add_number(report, "seconds", r->seconds);
+              add_number(report, "bits_per_weight", bits_per_weight(job)) && add_types(report, job) &&
+              add_fallback(report, job) && add_cleared(report, job) && add_number(report, "seconds", r->seconds);
     char *text = ok ? cJSON_Print(report) : NULL;
     cJSON_Delete(report);
     return text;
@@ -153,16 +154,16 @@ static void group_name(const char *tensor, char name[MODEL_NAME]) {
         snprintf(name, MODEL_NAME, "%s", tensor);
 }
 
-static void print_fallbacks(const QuantReport *r) {
+static void print_fallbacks(const QuantJob *job) {
     enum { GROUPS = 64 };
     Group groups[GROUPS];
     size_t count = 0, total = 0, ungrouped = 0;
-    for (size_t i = 0; i < r->model->tensor_count; i++) {
-        const PlanEntry *e = &r->plan[i];
+    for (size_t i = 0; i < job->model->tensor_count; i++) {
+        const PlanEntry *e = &job->plan[i];
         if (!e->fell_back) continue;
         total++;
         char name[MODEL_NAME];
-        group_name(r->model->tensors[i].name, name);
+        group_name(job->model->tensors[i].name, name);
         size_t g = 0;
         while (g < count && (strcmp(groups[g].name, name) != 0 || groups[g].entry->asked != e->asked)) g++;
         if (g == GROUPS) {
@@ -170,7 +171,7 @@ static void print_fallbacks(const QuantReport *r) {
             continue;
         }
         if (g == count) {
-            groups[count] = (Group){.entry = e, .cols = tensor_cols(&r->model->tensors[i])};
+            groups[count] = (Group){.entry = e, .cols = tensor_cols(&job->model->tensors[i])};
             memcpy(groups[count++].name, name, sizeof name);
         }
         groups[g].count++;
@@ -183,28 +184,29 @@ static void print_fallbacks(const QuantReport *r) {
     if (ungrouped) printf("  %4zu x others (--json lists them all)\n", ungrouped);
 }
 
-static void print_cleared(const QuantReport *r) {
+static void print_cleared(const QuantJob *job) {
     int64_t values = 0;
-    for (size_t i = 0; i < r->model->tensor_count; i++) values += r->cleared[i];
+    for (size_t i = 0; i < job->model->tensor_count; i++) values += job->cleared[i];
     if (!values) return;
     printf("not finite: %lld value%s became zero\n", (long long)values, values == 1 ? "" : "s");
-    for (size_t i = 0; i < r->model->tensor_count; i++)
-        if (r->cleared[i]) printf("  %4lld in %s\n", (long long)r->cleared[i], r->model->tensors[i].name);
+    for (size_t i = 0; i < job->model->tensor_count; i++)
+        if (job->cleared[i]) printf("  %4lld in %s\n", (long long)job->cleared[i], job->model->tensors[i].name);
 }
 
 void quant_report_print(const QuantReport *r) {
+    const QuantJob *job = r->job;
     TypeCount counts[DT_COUNT];
     char text[32], before[32];
-    uint64_t source = model_tensor_bytes(r->model), total = total_bytes(r);
-    count_types(r, counts);
+    uint64_t source = model_tensor_bytes(job->model), total = total_bytes(job);
+    count_types(job, counts);
     printf("type    tensors        size\n");
     for (int type = 0; type < DT_COUNT; type++)
         if (counts[type].tensors)
             printf("%-7s %7llu  %10s\n", dtype_name((DType)type), (unsigned long long)counts[type].tensors,
                    size_text(counts[type].bytes, text));
-    printf("%-7s %7zu  %10s  %.2f bits a weight (before: %s, %.2f)\n", "all", r->model->tensor_count,
-           size_text(total, text), bits_per_weight(r), size_text(source, before), model_bits_per_weight(r->model));
-    print_fallbacks(r);
-    print_cleared(r);
-    printf("%s: %s in %.2f s\n", r->output, size_text(r->file_bytes, text), r->seconds);
+    printf("%-7s %7zu  %10s  %.2f bits per weight (before: %s, %.2f)\n", "all", job->model->tensor_count,
+           size_text(total, text), bits_per_weight(job), size_text(source, before), model_bits_per_weight(job->model));
+    print_fallbacks(job);
+    print_cleared(job);
+    printf("%s: %s in %.2f s\n", job->output, size_text(r->file_bytes, text), r->seconds);
 }
