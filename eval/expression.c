@@ -25,8 +25,12 @@ struct ExpressionScratch {
 
 Expression *expression_new(const char *pattern, size_t size, Error *err) {
     TextBuffer translated = {0};
+    if (!text_reserve(&translated, size + 1, err)) return NULL; // an empty expression is still a text
     Expression *e = mem_alloc(1, sizeof *e, err);
-    if (!e) return NULL;
+    if (!e) {
+        text_free(&translated);
+        return NULL;
+    }
     e->pattern = mem_text(pattern, size, err);
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (!e->pattern || !context) {

@@ -220,6 +220,7 @@ static bool translate_escape(Translation *t, bool in_class) {
                                : "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
     }
     if (!in_class && (strchr("AzZGKRX", c) || (c >= '1' && c <= '9'))) return copy(t, 2);
+    if (!in_class && c == 'k' && peek(t, 2) == '<') return copy(t, 2); // a back reference by name
     return error_set(t->err, "the escape \\%c is not supported%s", c, in_class ? " inside of []" : "");
 }
 
@@ -294,7 +295,6 @@ static bool translate_open(Translation *t) {
     } else {
         if (!copy(t, 2)) return false;
         char c = peek(t, 0), after = peek(t, 1);
-        // A capture needs no name here: \k and \g are not supported.
         bool plain = c == ':' || c == '=' || c == '!' || c == '>';
         if (plain || (c == '<' && (after == '=' || after == '!'))) {
             if (!copy(t, plain ? 1 : 2)) return false;

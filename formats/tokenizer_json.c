@@ -5,6 +5,8 @@
 #include "formats/tokenizer_json_parts.h"
 #include <string.h>
 
+enum { MAX_VALUES = 4000000 }; // Gemma 3's, the largest in use, holds two million
+
 size_t tokenizer_json_unpack(char *string) {
     size_t length = strlen(string);
     if (!strstr(string, "\xC0\x80")) return length;
@@ -136,7 +138,8 @@ bool tokenizer_json_read(const void *data, size_t size, TokenizerSpec *spec, Err
     if (valid != size) return error_set(err, "is not UTF-8 at byte %zu", valid);
     char *packed = pack_nuls(data, &size, &inner);
     if (inner.text[0]) return error_set(err, "%s", inner.text);
-    cJSON *root = json_parse(packed ? packed : data, size, err);
+    const char *text = packed ? packed : data;
+    cJSON *root = json_bounded(text, size, MAX_VALUES, err) ? json_parse(text, size, err) : NULL;
     bool ok = root && read_root(root, spec, err);
     cJSON_Delete(root);
     mem_free(packed);

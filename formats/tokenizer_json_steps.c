@@ -56,8 +56,9 @@ static bool steps_find(const cJSON *root, const char *key, const char *list, Ste
 static bool read_pattern(const cJSON *step, Pattern *pattern, Error *err) {
     const cJSON *p = json_member(step, "pattern");
     pattern->regex = p && json_member(p, "Regex");
-    if (!p || !tokenizer_json_text(p, pattern->regex ? "Regex" : "String", &pattern->text, err))
-        return error_set(err, "\"pattern\" is neither a String nor a Regex");
+    const char *key = pattern->regex ? "Regex" : "String";
+    if (!p || !json_text(p, key)) return error_set(err, "\"pattern\" is neither a String nor a Regex");
+    if (!tokenizer_json_text(p, key, &pattern->text, err)) return false;
     return pattern->text.size != 0 || error_set(err, "\"pattern\" is empty, which is not supported");
 }
 

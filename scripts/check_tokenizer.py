@@ -4,7 +4,8 @@
     scripts/check_tokenizer.py MODEL TEXT...
 
 MODEL is a directory with a tokenizer.json, or that file. Prints for each text how many ids were compared, how many
-differ, whether decoding gives the library's text, and the speed of both on one thread (without loading). The program is
+differ, whether decoding gives the library's text, and the speed of both on one thread (without
+loading; for texts long enough to tell). The program is
 $NIBBLE, or build/release/nibble. Exits 1 when anything differs.
 """
 import os
@@ -43,8 +44,9 @@ def check(model, tokenizer, path):
     back, _ = nibble(model, printed, "--decode")
     same_text = back == tokenizer.decode(ours, skip_special_tokens=True).encode()
     size = len(raw) / 1e6
-    print(f"{path}: {len(theirs)} ids, {differences} differences, decoded {'the same' if same_text else 'DIFFERENTLY'}, "
-          f"{size / max(our_time, 1e-4):.1f} MB/s against {size / their_time:.2f} MB/s")
+    speed = f", {size / our_time:.1f} MB/s against {size / their_time:.2f} MB/s" if size > 0.5 else ""
+    print(f"{path}: {len(theirs)} ids, {differences} differences, "
+          f"decoded {'the same' if same_text else 'DIFFERENTLY'}{speed}")
     if differences:
         at = first_difference(ours, theirs)
         print(f"  first at id {at}: ours {ours[at:at + 8]}, theirs {theirs[at:at + 8]}, "
