@@ -1,4 +1,5 @@
-// OpenBLAS picks its kernels when it is loaded, by CPU model, and falls back to Haswell's on models that it does not know.
+// OpenBLAS picks its kernels when it is loaded, by CPU model, and falls back to Haswell's on models that it does not
+// know.
 #ifndef CLI_BLAS_SETUP_H
 #define CLI_BLAS_SETUP_H
 

@@ -22,8 +22,8 @@ typedef struct OptionList {
 } OptionList;
 
 typedef struct Option {
-    const char *name;  // long name without dashes
-    char letter;       // short name or 0
+    const char *name; // long name without dashes
+    char letter;      // short name or 0
     OptionKind kind;
     void *value;
     const char *argument; // what the help calls its value: "FILE"; NULL for flags
@@ -33,9 +33,9 @@ typedef struct Option {
 
 typedef struct Command {
     const char *name;
-    const char *summary;  // one line, for `nibble --help`
-    const char *usage;    // "MODEL... [options]"
-    const char *examples; // lines
+    const char *summary;               // one line, for `nibble --help`
+    const char *usage;                 // "MODEL... [options]"
+    const char *examples;              // lines
     int (*run)(int argc, char **argv); // argv[0] is the command's name
 } Command;
 
@@ -43,7 +43,8 @@ extern const Command command_convert, command_quant, command_eval, command_gener
     command_verify;
 
 // Parses argv by the table (which ends with a NULL name; --help, -q, -v, --threads N are everyone's) and leaves the
-// operands in argv[0 .. *operands-1]. Returns -1 to go on, else the exit code (after help: 0; after a usage message: 2).
+// operands in argv[0 .. *operands-1]. Returns -1 to go on, else the exit code (after help: 0; after a usage message:
+// 2).
 int options_parse(const Command *command, const Option *options, int argc, char **argv, int *operands);
 
 // Prints the one-line error and returns EXIT_FAILED.

@@ -1,8 +1,8 @@
 // nibble eval: perplexity of one or more models on a text, and what each diverges from the first.
 #include "cli/cli.h"
+#include "cli/text_input.h"
 
 #include "convert/open.h"
-#include "core/file.h"
 #include "core/mem.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
@@ -10,19 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_MODELS = 64, MAX_TEXT_BYTES = 1 << 30 };
+enum { MAX_MODELS = 64 };
 
 static const char *base, *text, *tokens, *json, *per_token, *compute;
 static int64_t ctx, stride, limit;
 
 static const Option options[] = {
     {"text", 'f', OPT_TEXT, &text, "FILE", "text to evaluate on; - is standard input", 0, 0},
-    {"tokens", 0, OPT_TEXT, &tokens, "FILE", "token ids instead: white space between, a window a line, all but the first scored", 0, 0},
-    {"ctx", 'c', OPT_INT, &ctx, "N", "tokens in a window (default 512, or the model's own limit where that is less)", 4, 1 << 24},
-    {"stride", 0, OPT_INT, &stride, "N", "a window every N tokens, each scoring what is new (default: llama-perplexity's protocol)", 1, 1 << 24},
+    {"tokens", 0, OPT_TEXT, &tokens, "FILE",
+     "token ids instead: white space between, a window a line, all but the first scored", 0, 0},
+    {"ctx", 'c', OPT_INT, &ctx, "N", "tokens in a window (default 512, or the model's own limit where that is less)", 4,
+     1 << 24},
+    {"stride", 0, OPT_INT, &stride, "N",
+     "a window every N tokens, each scoring what is new (default: llama-perplexity's protocol)", 1, 1 << 24},
     {"windows", 'n', OPT_INT, &limit, "N", "only the first N windows (default: all of the text)", 1, 1 << 30},
     {"base", 'b', OPT_TEXT, &base, "MODEL", "what the others are compared to (default: the first model)", 0, 0},
-    {"compute", 0, OPT_TEXT, &compute, "f32", "arithmetic: f32 measures the weights alone (default and, today, only choice)", 0, 0},
+    {"compute", 0, OPT_TEXT, &compute, "f32",
+     "arithmetic: f32 measures the weights alone (default and, today, only choice)", 0, 0},
     {"json", 0, OPT_TEXT, &json, "FILE", "the report as JSON; - is standard output instead of the table", 0, 0},
     {"per-token", 0, OPT_TEXT, &per_token, "FILE", "a line of CSV for every scored token", 0, 0},
     {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
@@ -40,25 +44,9 @@ const Command command_eval = {
     run,
 };
 
-// A whole text, from a file or standard input. Free with mem_free.
-static char *text_read(const char *path, size_t *size, Error *err) {
-    if (strcmp(path, "-") != 0) return file_read(path, MAX_TEXT_BYTES, size, err);
-    char *all = NULL;
-    size_t capacity = 0;
-    *size = 0;
-    for (int c; (c = getchar()) != EOF;) {
-        if (!mem_grow(&all, *size + 1, &capacity, 1, err)) {
-            mem_free(all);
-            return NULL;
-        }
-        all[(*size)++] = (char)c;
-    }
-    return all ? all : mem_text("", 0, err);
-}
-
 static bool windows_of_text(const Model *model, Windows *w, Error *err) {
     size_t size;
-    char *whole = text_read(text, &size, err);
+    char *whole = text_input(text, &size, err);
     if (!whole) return false;
     Ids ids = {0};
     Tokenizer *t = size ? tokenizer_new(model, err) : NULL;
@@ -81,7 +69,7 @@ static bool windows_of_text(const Model *model, Windows *w, Error *err) {
 
 static bool windows_of_tokens(Windows *w, Error *err) {
     size_t size;
-    char *whole = text_read(tokens, &size, err);
+    char *whole = text_input(tokens, &size, err);
     bool ok = whole && windows_parse(whole, tokens, limit, w, err);
     mem_free(whole);
     return ok;
@@ -92,7 +80,8 @@ static void tokenizers_compare(Model **models, int count) {
     for (int k = 1; first && k < count; k++) {
         const ModelFile *f = model_file(models[k], "tokenizer.json");
         if (f && (f->size != first->size || memcmp(f->data, first->data, f->size) != 0))
-            log_warn("%s: its tokenizer.json is not that of %s, whose ids are used for both", models[k]->path, models[0]->path);
+            log_warn("%s: its tokenizer.json is not that of %s, whose ids are used for both", models[k]->path,
+                     models[0]->path);
     }
 }
 
@@ -121,8 +110,10 @@ static int usage_check(int count) {
     if (count == 0) return usage_error(&command_eval, "name at least one model");
     if (count > MAX_MODELS) return usage_error(&command_eval, "at most %d models at once", MAX_MODELS);
     if (!text == !tokens) return usage_error(&command_eval, "give either --text FILE or --tokens FILE");
-    if (tokens && (ctx || stride)) return usage_error(&command_eval, "--ctx and --stride are for --text; a line of --tokens is a window");
-    if (compute && strcmp(compute, "f32") != 0) return usage_error(&command_eval, "--compute may be f32, not \"%s\"", compute);
+    if (tokens && (ctx || stride))
+        return usage_error(&command_eval, "--ctx and --stride are for --text; a line of --tokens is a window");
+    if (compute && strcmp(compute, "f32") != 0)
+        return usage_error(&command_eval, "--compute may be f32, not \"%s\"", compute);
     return -1;
 }
 
