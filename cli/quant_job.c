@@ -117,9 +117,9 @@ static bool slice_check(const QuantJob *job, const Slice *s, const Outcome *out,
     }
     if (out->overflow)
         return error_set(err,
-                         "%s: tensor %s: has values up to %g, too large for %s; keep it wider with "
-                         "--only '^%s$=bf16'",
-                         job->model->path, t->name, (double)out->scan.largest, dtype_name(type), t->name);
+                         "%s: tensor %s: has values up to %g, too large for %s; keep it wider with --only '^%s$=%s'",
+                         job->model->path, t->name, (double)out->scan.largest, dtype_name(type), t->name,
+                         type == DT_BF16 ? "f32" : "bf16");
     if (type != t->type && dtype_is_block(type)) job->cleared[s->tensor] += out->scan.nonfinite;
     return true;
 }
