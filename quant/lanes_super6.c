@@ -6,8 +6,8 @@
 #include "quant/lanes_table.h"
 
 enum { SUBS = 16, WIDTH = 16, PARTS = SUBS / LANES };
-enum { GRID = 14, TURNS = 2, LOW = -32, HIGH = 31, LOW_SCALE = -128, HIGH_SCALE = 127 };
-static const float grid_from = 24.0f, grid_to = 32.5f; // trial steps: the largest weight becomes this code
+enum { GRID = 9, TURNS = 2, LOW = -32, HIGH = 31, LOW_SCALE = -128, HIGH_SCALE = 127 };
+static const float grid_from = 24, grid_to = 32; // trial steps: the largest weight becomes this code, exactly
 
 typedef struct Sub {
     V x[WIDTH], w[WIDTH];

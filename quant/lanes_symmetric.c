@@ -10,7 +10,7 @@ typedef struct Symmetric {
     int grid;                 // how many, for each sign
 } Symmetric;
 
-static const Symmetric q8_0 = {-127, 127, 122.0f, 127.4f, 10};
+static const Symmetric q8_0 = {-127, 127, 120, 127, 8};
 static const Symmetric q4_0 = {-8, 7, 8 * 0.75f, 8 * 1.15f, 14};
 static const Symmetric q5_0 = {-16, 15, 16 * 0.80f, 16 * 1.04f, 16};
 
