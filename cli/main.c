@@ -1,7 +1,7 @@
 // nibble: finds the command and runs it.
 #include "cli/cli.h"
 
-#include "cli/blas_setup.h"
+#include "cli/runtime_setup.h"
 #include "cli/version.h"
 #include "core/cpu.h"
 #include <signal.h>
@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; commands[i]; i++)
         if (strcmp(name, commands[i]->name) == 0) {
-            blas_setup(commands[i], argv);
+            runtime_setup(commands[i], argv);
             return commands[i]->run(argc - 1, argv + 1);
         }
     fprintf(stderr, "nibble: there is no command \"%s\" (see nibble --help)\n", name);
