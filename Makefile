@@ -31,11 +31,11 @@ ROOMS    := core formats convert quant quant/kernels eval cli
 SOURCES  := $(wildcard $(ROOMS:%=%/*.c))
 # Plain C compiled once for each instruction set (core/target.h).
 MULTI    := $(wildcard quant/lanes_*.c eval/vector_*.c)
-SOURCES  := $(filter-out $(MULTI) %_avx2.c %_avx512.c %_neon.c,$(SOURCES))
+SOURCES  := $(filter-out $(MULTI) %_avx2.c %_avx512.c %_amx.c %_neon.c,$(SOURCES))
 TARGETS  := scalar
 ifeq ($(ARCH),x86_64)
 TARGETS  += avx2 avx512
-SOURCES  += $(wildcard $(ROOMS:%=%/*_avx2.c) $(ROOMS:%=%/*_avx512.c))
+SOURCES  += $(wildcard $(ROOMS:%=%/*_avx2.c) $(ROOMS:%=%/*_avx512.c) $(ROOMS:%=%/*_amx.c))
 endif
 ifeq ($(ARCH),aarch64)
 SOURCES  += $(wildcard $(ROOMS:%=%/*_neon.c))
@@ -43,6 +43,7 @@ endif
 FLAGS_scalar :=
 FLAGS_avx2   := -mavx2 -mfma -mf16c
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+FLAGS_amx    := $(FLAGS_avx512) -mamx-tile -mamx-bf16
 
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(foreach t,$(TARGETS),$(MULTI:%.c=$(BUILD)/%.$(t).o))
 LIBRARY  := $(filter-out $(BUILD)/cli/%,$(OBJECTS))
@@ -59,6 +60,9 @@ $(BUILD)/%_avx2.o: %_avx2.c | packages
 $(BUILD)/%_avx512.o: %_avx512.c | packages
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FLAGS_avx512) -MMD -MP -c -o $@ $<
+$(BUILD)/%_amx.o: %_amx.c | packages
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FLAGS_amx) -MMD -MP -c -o $@ $<
 define MULTI_RULE
 $(BUILD)/%.$(1).o: %.c | packages
 	@mkdir -p $$(@D)

@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -23,6 +27,19 @@ const char *cpu_level_name(CpuLevel level) { return names[level]; }
 static bool has_f16c(void) {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+// Tiles are 8 KiB more that the system saves for a thread, so Linux (5.16 and later) wants to be asked, once a process.
+static bool has_amx(void) {
+#ifdef __linux__
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA: <asm/prctl.h>
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };      // of leaf 7, edx
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) && (d & AMX_TILE) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
 }
 #endif
 
@@ -52,6 +69,7 @@ static void cpu_find(void) {
     if (found.level == CPU_AVX512) {
         found.vnni = __builtin_cpu_supports("avx512vnni");
         found.bf16 = __builtin_cpu_supports("avx512bf16");
+        found.amx = !cap && has_amx();
     }
 #elif defined(__aarch64__) && defined(__linux__)
     if (found.level == CPU_NEON) found.dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;

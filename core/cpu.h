@@ -1,4 +1,5 @@
-// What the CPU can do, found once. NIBBLE_CPU=scalar|avx2|avx512|neon caps it (never raises it).
+// What the CPU can do, found once. NIBBLE_CPU=scalar|avx2|avx512|neon caps it (never raises it):
+// NIBBLE_CPU=avx512 means nothing beyond AVX-512, so no AMX.
 #ifndef CORE_CPU_H
 #define CORE_CPU_H
 
@@ -10,6 +11,7 @@ typedef struct Cpu {
     CpuLevel level; // avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL beside those
     bool vnni;      // AVX512_VNNI, at level avx512
     bool bf16;      // AVX512_BF16, at level avx512
+    bool amx;       // AMX_TILE and AMX_BF16, at level avx512, and Linux lets this process use them
     bool dotprod;   // NEON dot products, at level neon
 } Cpu;
 

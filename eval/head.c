@@ -4,15 +4,15 @@
 #include "eval/head.h"
 
 #include "core/mem.h"
+#include "core/size.h"
 #include "core/threads.h"
-#include "eval/linear.h"
+#include "eval/panel.h"
 #include "eval/vector.h"
-#include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-enum { TILE = 1024, ROWS = 128 }; // vocabulary rows in a tile; positions in one call of sgemm
+enum { TILE = 1024, ROWS = 128 }; // vocabulary rows in a tile; positions multiplied in one task
 
 typedef struct Running {
     double sum;  // S
@@ -29,7 +29,7 @@ typedef struct Pass {
     int count;
     const int32_t *targets;
     int64_t vocab;
-    float *panel;     // the tile of each model, [models][TILE, dim]
+    uint8_t *memory;  // of each model's tile
     Running *running; // [positions, models]
     float *logits;    // [threads][models][ROWS, TILE]
 } Pass;
@@ -68,22 +68,24 @@ static void rows_add(const Pass *p, float *logits, int64_t row0, int64_t rows, i
     }
 }
 
+static size_t tile_bytes(const HeadInput *model) {
+    return size_align(panel_bytes(TILE, tensor_cols(model->weight)), 64);
+}
+
 static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t n) {
-    const float *weights[p->count];
-    float *panel = p->panel;
+    Panel panels[p->count];
+    uint8_t *memory = p->memory;
     for (int k = 0; k < p->count; k++) {
-        weights[k] = linear_panel(p->models[k].weight, first, n, panel);
-        panel += TILE * tensor_cols(p->models[k].weight);
+        panels[k] = panel_load(p->models[k].weight, first, n, positions, memory);
+        memory += tile_bytes(&p->models[k]);
     }
 #pragma omp parallel for schedule(dynamic)
     for (int64_t row = 0; row < positions; row += ROWS) {
         int64_t rows = min(ROWS, positions - row);
         float *logits = p->logits + (int64_t)omp_get_thread_num() * p->count * ROWS * TILE;
-        for (int k = 0; k < p->count; k++) {
-            int dim = (int)tensor_cols(p->models[k].weight);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, dim, 1,
-                        p->models[k].hidden + row * dim, dim, weights[k], dim, 0, logits + k * ROWS * TILE, TILE);
-        }
+        for (int k = 0; k < p->count; k++)
+            panel_multiply(&panels[k], p->models[k].hidden + row * panels[k].cols, rows, logits + k * ROWS * TILE, TILE,
+                           false);
         rows_add(p, logits, row, rows, first, n);
     }
     for (int k = 0; k < p->count; k++) {
@@ -113,17 +115,17 @@ static bool scores_finish(const Pass *p, int64_t positions, Error *err) {
 
 bool head_score(const HeadInput *models, int count, int64_t positions, const int32_t *targets, Error *err) {
     Pass p = {.models = models, .count = count, .targets = targets, .vocab = tensor_rows(models[0].weight)};
-    size_t width = 0;
-    for (int k = 0; k < count; k++) width += (size_t)tensor_cols(models[k].weight);
-    p.panel = mem_alloc(TILE * width, sizeof(float), err);
+    size_t tiles = 0;
+    for (int k = 0; k < count; k++) tiles += tile_bytes(&models[k]);
+    p.memory = mem_alloc(tiles, 1, err);
     p.running = mem_alloc((size_t)(positions * count), sizeof *p.running, err);
     p.logits = mem_alloc((size_t)threads_count() * (size_t)count, sizeof(float) * ROWS * TILE, err);
-    bool ok = p.panel && p.running && p.logits;
+    bool ok = p.memory && p.running && p.logits;
     for (int64_t i = 0; ok && i < positions * count; i++) p.running[i] = (Running){.max = -INFINITY, .right = NAN};
     for (int64_t first = 0; ok && first < p.vocab; first += TILE)
         tile_score(&p, positions, first, min(TILE, p.vocab - first));
     ok = ok && scores_finish(&p, positions, err);
-    mem_free(p.panel);
+    mem_free(p.memory);
     mem_free(p.running);
     mem_free(p.logits);
     return ok;

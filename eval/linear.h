@@ -9,19 +9,12 @@ typedef struct Linear {
     const float *bias;    // [rows], or NULL
 } Linear;
 
-enum { LINEAR_PANEL_BYTES = 8 << 20 };
+enum { LINEAR_PANEL_BYTES = 8 << 20 }; // aimed at: a panel has whole groups of rows, at least one
 
-// Rows of a weight with `cols` columns that a panel holds: at least one, at most `rows`.
-int64_t linear_panel_rows(int64_t rows, int64_t cols);
-
-// Bytes of the panel that linear_apply needs for a weight of this shape.
+// Bytes of memory, 64-byte aligned, that linear_apply needs for a weight of this shape, a panel at a time.
 size_t linear_panel_bytes(int64_t rows, int64_t cols);
 
-// Dequantizes rows first .. first + count - 1 into panel [count, cols]; all threads take part.
-// Returns the panel, or the file's own bytes where they are f32 and aligned.
-const float *linear_panel(const Tensor *weight, int64_t first, int64_t count, float *panel);
-
 // y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads.
-void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, float *panel);
+void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory);
 
 #endif

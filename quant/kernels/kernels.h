@@ -6,6 +6,7 @@
 #include "core/cpu.h"
 #include "core/dtype.h"
 #include "quant/blocks.h"
+#include "quant/kernels/gemm.h"
 #include <stdint.h>
 
 // n is the number of elements: any n >= 0 for plain types, a multiple of the block for block types. `const void *` rows
@@ -24,6 +25,7 @@ typedef struct Kernels {
     FromF32Fn from_f32[DT_COUNT]; // f32, f16, bf16; NULL for others
     DotF32Fn dot_f32[DT_COUNT];   // f32, f16, bf16 and every block type: sum of w_i * x_i
     DotActFn dot_act[DT_COUNT];   // every block type
+    const Gemm *gemm;             // matrix multiply in f32; NULL where OpenBLAS's is the best
     ActFn act; // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
 } Kernels;
 

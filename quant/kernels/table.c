@@ -18,6 +18,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
     if (cpu->level == CPU_AVX512) {
         plain_avx512(out, cpu);
         blocks_avx512(out, cpu);
+        if (cpu->amx) out->gemm = &gemm_amx;
     }
 #elif defined(__aarch64__)
     if (cpu->level == CPU_NEON) {

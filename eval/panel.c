@@ -1,0 +1,63 @@
+#include "eval/panel.h"
+
+#include "quant/kernels/kernels.h"
+#include <cblas.h>
+
+enum { GEMM_INPUTS = 32 }; // with fewer, packing takes longer than it saves
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static const uint8_t *weight_row(const Tensor *weight, int64_t row) {
+    return weight->data + (size_t)row * (weight->bytes / (size_t)tensor_rows(weight));
+}
+
+size_t panel_bytes(int64_t rows, int64_t cols) {
+    const Gemm *gemm = kernels_get()->gemm;
+    size_t plain = (size_t)rows * (size_t)cols * sizeof(float), packed = gemm ? gemm->bytes(rows, cols) : 0;
+    return packed > plain ? packed : plain;
+}
+
+static void plain_load(const Tensor *weight, int64_t first, int64_t count, float *values) {
+    int64_t cols = tensor_cols(weight);
+    ToF32Fn to_f32 = kernels_get()->to_f32[weight->type];
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < count; r++) to_f32(weight_row(weight, first + r), values + r * cols, cols);
+}
+
+// Piece by piece through the cache.
+static void packed_load(const Gemm *gemm, const Tensor *weight, int64_t first, int64_t count, void *packed) {
+    int64_t cols = tensor_cols(weight);
+    const DTypeInfo *type = dtype_info(weight->type);
+    ToF32Fn to_f32 = kernels_get()->to_f32[weight->type];
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < count; row += GEMM_ROWS)
+        for (int64_t col = 0; col < cols; col += GEMM_COLS) {
+            GemmPiece piece = {row, min(GEMM_ROWS, count - row), col, min(GEMM_COLS, cols - col)};
+            size_t skip = (size_t)(col / type->block) * type->block_bytes;
+            float values[GEMM_ROWS * GEMM_COLS];
+            for (int64_t r = 0; r < piece.rows; r++)
+                to_f32(weight_row(weight, first + row + r) + skip, values + r * GEMM_COLS, piece.cols);
+            gemm->pack(values, GEMM_COLS, piece, count, cols, packed);
+        }
+}
+
+Panel panel_load(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory) {
+    Panel panel = {.values = memory, .rows = count, .cols = tensor_cols(weight)};
+    if (n >= GEMM_INPUTS) panel.gemm = kernels_get()->gemm;
+    const uint8_t *rows = weight_row(weight, first);
+    if (panel.gemm)
+        packed_load(panel.gemm, weight, first, count, memory);
+    else if (weight->type == DT_F32 && (uintptr_t)rows % sizeof(float) == 0)
+        panel.values = rows;
+    else
+        plain_load(weight, first, count, memory);
+    return panel;
+}
+
+void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t y_stride, bool add) {
+    if (p->gemm)
+        p->gemm->multiply(x, n, p->cols, p->values, p->rows, p->cols, y, y_stride, add);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)p->rows, (int)p->cols, 1, x, (int)p->cols,
+                    p->values, (int)p->cols, add ? 1 : 0, y, (int)y_stride);
+}

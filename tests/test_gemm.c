@@ -1,0 +1,201 @@
+// Matrix multiply: the CPU's own (skipped where it has none) and panels of weights, against sums in double precision.
+#include "core/mem.h"
+#include "eval/panel.h"
+#include "quant/kernels/kernels.h"
+#include "quant/quant.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// Of the sum of |w x|. What a single step of f32 may lose is 2^-24 = 6e-8; a lost third term would show as 2e-6.
+static const double TOLERANCE = 3e-7;
+
+static uint64_t state_ = 1;
+
+static float uniform(float low, float high) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return low + (high - low) * (float)((double)(state_ >> 11) * 0x1p-53);
+}
+
+static float *floats(int64_t n) {
+    float *x = mem_alloc((size_t)n, sizeof *x, NULL);
+    assert_non_null(x);
+    return x;
+}
+
+static float *random_floats(int64_t n) {
+    float *x = floats(n);
+    for (int64_t i = 0; i < n; i++) x[i] = uniform(-1, 1);
+    return x;
+}
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static const Gemm *gemm_or_skip(void) {
+    if (!kernels_get()->gemm) {
+        print_message("skipped: this CPU has no matrix multiply of ours, or NIBBLE_CPU forbids it\n");
+        skip();
+    }
+    return kernels_get()->gemm;
+}
+
+static void *pack(const Gemm *gemm, const float *w, int64_t rows, int64_t cols) {
+    void *packed = mem_alloc(1, gemm->bytes(rows, cols), NULL);
+    assert_non_null(packed);
+    for (int64_t r = 0; r < rows; r += GEMM_ROWS)
+        for (int64_t c = 0; c < cols; c += GEMM_COLS) {
+            GemmPiece piece = {r, min(GEMM_ROWS, rows - r), c, min(GEMM_COLS, cols - c)};
+            gemm->pack(w + r * cols + c, cols, piece, rows, cols, packed);
+        }
+    return packed;
+}
+
+// The largest error of y [n, stride] against x W^T + before, relative to the sum of |w x|.
+static double worst_error(const float *x, const float *w, const float *y, double before, int64_t n, int64_t rows,
+                          int64_t cols, int64_t stride) {
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t r = 0; r < rows; r++) {
+            double want = before, size = fabs(before);
+            for (int64_t c = 0; c < cols; c++) {
+                double product = (double)x[i * cols + c] * (double)w[r * cols + c];
+                want += product;
+                size += fabs(product);
+            }
+            worst = fmax(worst, fabs(want - (double)y[i * stride + r]) / size);
+        }
+    return worst;
+}
+
+// Shapes around tiles, groups and blocks; weights of 8, 16 and 24 bits; nothing is written beside the rows.
+static void multiply_matches_definition(void **state) {
+    (void)state;
+    const Gemm *gemm = gemm_or_skip();
+    static const int64_t shapes[][3] = {{1, 1, 1},    {16, 16, 32},  {32, 32, 128}, {5, 47, 31},
+                                        {33, 65, 33}, {70, 33, 257}, {40, 96, 576}, {64, 100, 1037}};
+    enum { MARGIN = 3 };
+    for (int bits = 8; bits <= 24; bits += 8) {
+        double ours = 0, blas = 0;
+        for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+            int64_t n = shapes[k][0], rows = shapes[k][1], cols = shapes[k][2], stride = rows + MARGIN;
+            float *x = random_floats(n * cols), *w = random_floats(rows * cols), *y = floats(n * stride);
+            for (int64_t i = 0; i < rows * cols; i++) w[i] = ldexpf(roundf(ldexpf(w[i], bits)), -bits);
+            void *packed = pack(gemm, w, rows, cols);
+            for (int64_t i = 0; i < n * stride; i++) y[i] = 7;
+            gemm->multiply(x, n, cols, packed, rows, cols, y, stride, false);
+            ours = fmax(ours, worst_error(x, w, y, 0, n, rows, cols, stride));
+            for (int64_t i = 0; i < n * stride; i++)
+                if (i % stride >= rows) assert_true(y[i] == 7);
+            for (int64_t i = 0; i < n * stride; i++) y[i] = 0.5f;
+            gemm->multiply(x, n, cols, packed, rows, cols, y, stride, true);
+            assert_true(worst_error(x, w, y, 0.5, n, rows, cols, stride) < TOLERANCE);
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)rows, (int)cols, 1, x, (int)cols, w,
+                        (int)cols, 0, y, (int)stride);
+            blas = fmax(blas, worst_error(x, w, y, 0, n, rows, cols, stride));
+            mem_free(packed);
+            mem_free(x);
+            mem_free(w);
+            mem_free(y);
+        }
+        print_message("%s, weights of %2d bits: error within %.1e of the sum of |w x|, OpenBLAS's %.1e\n", gemm->name,
+                      bits, ours, blas);
+        assert_true(ours < TOLERANCE);
+    }
+}
+
+// The same digits for an input wherever it stands and whatever stands beside it.
+static void rows_do_not_depend_on_others(void **state) {
+    (void)state;
+    const Gemm *gemm = gemm_or_skip();
+    enum { N = 75, ROWS = 70, COLS = 300 };
+    float *x = random_floats(N * COLS), *w = random_floats(ROWS * COLS), *all = floats(N * ROWS), one[ROWS];
+    void *packed = pack(gemm, w, ROWS, COLS);
+    gemm->multiply(x, N, COLS, packed, ROWS, COLS, all, ROWS, false);
+    for (int64_t i = 0; i < N; i++) {
+        gemm->multiply(x + i * COLS, 1, COLS, packed, ROWS, COLS, one, ROWS, false);
+        assert_memory_equal(one, all + i * ROWS, sizeof one);
+    }
+    mem_free(packed);
+    mem_free(x);
+    mem_free(w);
+    mem_free(all);
+}
+
+// NaN and infinity come out of every result that they go into, and of no other.
+static void nonfinite_is_not_lost(void **state) {
+    (void)state;
+    const Gemm *gemm = gemm_or_skip();
+    enum { N = 40, ROWS = 40, COLS = 160, INPUT = 37, OUTPUT = 3 };
+    float *x = random_floats(N * COLS), *w = random_floats(ROWS * COLS), *y = floats(N * ROWS);
+    uint32_t all_ones = 0x7fffffff; // a NaN that would overflow if it were rounded as a number is
+    float bad[] = {INFINITY, -INFINITY, NAN, -NAN, 0};
+    memcpy(&bad[4], &all_ones, sizeof all_ones);
+    for (int k = 0; k < 5; k++)
+        for (int in_weight = 0; in_weight < 2; in_weight++) {
+            float *at = in_weight ? &w[OUTPUT * COLS + 150] : &x[INPUT * COLS + 150], kept = *at;
+            *at = bad[k];
+            void *packed = pack(gemm, w, ROWS, COLS);
+            gemm->multiply(x, N, COLS, packed, ROWS, COLS, y, ROWS, false);
+            for (int64_t i = 0; i < N; i++)
+                for (int64_t r = 0; r < ROWS; r++)
+                    assert_int_equal(!isfinite(y[i * ROWS + r]), in_weight ? r == OUTPUT : i == INPUT);
+            mem_free(packed);
+            *at = kept;
+        }
+    mem_free(x);
+    mem_free(w);
+    mem_free(y);
+}
+
+// A panel from the middle of a weight of any type, ready for few inputs and for many.
+static void panels_match_definition(void **state) {
+    (void)state;
+    static const DType types[] = {DT_F32, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q6_K};
+    enum { ROWS = 150, FIRST = 41, COUNT = 67, COLS = 768, N = 50 };
+    float *values = random_floats(ROWS * COLS), *x = random_floats(N * COLS), *y = floats(N * COUNT);
+    void *memory = mem_alloc(1, panel_bytes(COUNT, COLS), NULL);
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        static char name[] = "w";
+        Tensor t = {.name = name, .type = types[k], .dims = 2, .shape = {ROWS, COLS}};
+        assert_true(tensor_size(&t, NULL));
+        uint8_t *bytes = mem_alloc(t.bytes, 1, NULL);
+        assert_non_null(bytes);
+        quant_function(t.type)(values, bytes, ROWS, COLS, NULL);
+        t.data = bytes;
+        float *w = floats(ROWS * COLS); // what the bytes mean
+        kernels_get()->to_f32[t.type](bytes, w, ROWS * COLS);
+        for (int64_t inputs = 1; inputs <= 10000; inputs += 9999) {
+            Panel panel = panel_load(&t, FIRST, COUNT, inputs, memory);
+            assert_true(panel.gemm == (inputs == 1 ? NULL : kernels_get()->gemm));
+            panel_multiply(&panel, x, N, y, COUNT, false);
+            assert_true(worst_error(x, w + FIRST * COLS, y, 0, N, COUNT, COLS, COUNT) < TOLERANCE);
+            for (int64_t i = 0; i < N * COUNT; i++) y[i] = 0.5f;
+            panel_multiply(&panel, x, N, y, COUNT, true);
+            assert_true(worst_error(x, w + FIRST * COLS, y, 0.5, N, COUNT, COLS, COUNT) < TOLERANCE);
+        }
+        mem_free(w);
+        mem_free(bytes);
+    }
+    mem_free(values);
+    mem_free(x);
+    mem_free(y);
+    mem_free(memory);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(multiply_matches_definition),
+        cmocka_unit_test(rows_do_not_depend_on_others),
+        cmocka_unit_test(nonfinite_is_not_lost),
+        cmocka_unit_test(panels_match_definition),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
