@@ -56,7 +56,4 @@ int usage_error(const Command *command, const char *format, ...) __attribute__((
 bool report_write(const char *path, const char *text, Error *err);
 bool report_write_json(const char *path, const cJSON *report, Error *err); // NULL: memory was out while it was made
 
-// The same, printing the error. Returns an exit code.
-int write_report(const char *path, const char *text, Error *err);
-
 #endif

@@ -150,7 +150,3 @@ bool report_write_json(const char *path, const cJSON *report, Error *err) {
     mem_free(line);
     return ok;
 }
-
-int write_report(const char *path, const char *text, Error *err) {
-    return report_write(path, text, err) ? EXIT_DONE : fail(err);
-}

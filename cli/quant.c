@@ -67,17 +67,13 @@ static bool check_output(const Model *model, const char *output, Error *err) {
     return true;
 }
 
-static int report_done(const QuantReport *report, const QuantOptions *o, Error *err) {
+static bool report_done(const QuantReport *report, const QuantOptions *o, Error *err) {
     if (!o->json || strcmp(o->json, "-") != 0) quant_report_print(report);
-    if (!o->json) return EXIT_DONE;
-    char *text = quant_report_json(report);
-    if (!text) {
-        error_set(err, "out of memory");
-        return fail(err);
-    }
-    int code = write_report(o->json, text, err);
-    cJSON_free(text);
-    return code;
+    if (!o->json) return true;
+    cJSON *json = quant_report_json(report);
+    bool ok = report_write_json(o->json, json, err);
+    cJSON_Delete(json);
+    return ok;
 }
 
 static int quantize(const char *path, const QuantOptions *o, const PlanRequest *request) {
@@ -98,8 +94,7 @@ static int quantize(const char *path, const QuantOptions *o, const PlanRequest *
     const QuantJob job = {model, output, request, plan, o->allow_nonfinite, cleared};
     if (!quant_job_run(&job, &err)) goto done;
     const QuantReport report = {&job, file_size(output), log_seconds() - start};
-    code = report_done(&report, o, &err);
-    err.text[0] = 0; // said already
+    if (report_done(&report, o, &err)) code = EXIT_DONE;
 done:
     if (err.text[0]) fail(&err);
     mem_free(plan);

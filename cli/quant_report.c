@@ -121,7 +121,7 @@ cJSON *quant_report_step(const QuantJob *job) {
     return NULL;
 }
 
-char *quant_report_json(const QuantReport *r) {
+cJSON *quant_report_json(const QuantReport *r) {
     const QuantJob *job = r->job;
     cJSON *report = cJSON_CreateObject();
     bool ok = report && add_text(report, "input", job->model->path) && add_text(report, "output", job->output) &&
@@ -131,9 +131,9 @@ char *quant_report_json(const QuantReport *r) {
               add_number(report, "file_bytes", (double)r->file_bytes) &&
               add_number(report, "bits_per_weight", bits_per_weight(job)) && add_types(report, job) &&
               add_fallback(report, job) && add_cleared(report, job) && add_number(report, "seconds", r->seconds);
-    char *text = ok ? cJSON_Print(report) : NULL;
+    if (ok) return report;
     cJSON_Delete(report);
-    return text;
+    return NULL;
 }
 
 // ---- for people

@@ -15,7 +15,7 @@ cJSON *quant_report_step(const QuantJob *job);
 
 void quant_report_print(const QuantReport *r); // to stdout
 
-// The report as JSON text; NULL when memory is out. Free with cJSON_free.
-char *quant_report_json(const QuantReport *r);
+// The report as JSON; NULL when memory is out.
+cJSON *quant_report_json(const QuantReport *r);
 
 #endif

@@ -6,8 +6,9 @@
 
 // A tensor name in the source and inside; a '#' stands for a layer number.
 typedef struct NameMap {
-    const char *source;   // "model.layers.#.self_attn.q_proj.weight"
-    const char *internal; // "blk.#.attn_q.weight"; NULL: known, not needed, left out (rotary tables that old files carry)
+    const char *source; // "model.layers.#.self_attn.q_proj.weight"
+    const char
+        *internal; // "blk.#.attn_q.weight"; NULL: known, not needed, left out (rotary tables that old files carry)
 } NameMap;
 
 typedef struct Family {
@@ -24,7 +25,7 @@ const Family *family_find(const cJSON *config, Error *err);
 
 // Shared by families whose config speaks transformers' common keys.
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err); // sizes, norm, activation, tying, ids
-bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err);   // rope_theta with rope_scaling or rope_parameters
+bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err); // rope_theta with rope_scaling or rope_parameters
 
 // The source name of an internal one, for messages; the internal name itself where the family has none.
 const char *family_source_name(const Family *family, const char *internal, char *buf, size_t size);

@@ -8,7 +8,8 @@
 // NULL with a one-line message. Free with model_free.
 Model *model_open(const char *path, Error *err);
 
-// Only the tokenizer's files (and config.json, where present): for a directory without weights. desc and tensors stay empty.
+// Only the tokenizer's files (and config.json, where present): for a directory without weights. desc and tensors stay
+// empty.
 Model *model_open_tokenizer(const char *path, Error *err);
 
 #endif

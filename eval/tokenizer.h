@@ -22,8 +22,8 @@ void ids_free(Ids *ids);
 bool tokenizer_encode(const Tokenizer *t, const char *text, size_t size, bool with_template, Ids *out, Error *err);
 
 // Decodes ids; special tokens are left out unless keep_special. Free *text with mem_free.
-bool tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t count, bool keep_special, char **text, size_t *size,
-                      Error *err);
+bool tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t count, bool keep_special, char **text,
+                      size_t *size, Error *err);
 
 int64_t tokenizer_bos(const Tokenizer *t);  // the id that the template puts first; -1 where it adds none
 int64_t tokenizer_size(const Tokenizer *t); // one more than the largest id

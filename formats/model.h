@@ -24,31 +24,31 @@ typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROP
 typedef struct Rope {
     double theta;
     RopeScaling scaling;
-    double factor;                           // linear, dynamic, yarn, llama3
-    int64_t original_context;                // dynamic, yarn, llama3: positions the model was first trained for
-    double attention_factor;                 // yarn: multiplies cos and sin; 0: derived from factor, mscale, mscale_all_dim
-    double beta_fast, beta_slow;             // yarn
-    double mscale, mscale_all_dim;           // yarn; 0 where not given
-    bool truncate;                           // yarn: the correction range is rounded to whole dimensions
+    double factor;                 // linear, dynamic, yarn, llama3
+    int64_t original_context;      // dynamic, yarn, llama3: positions the model was first trained for
+    double attention_factor;       // yarn: multiplies cos and sin; 0: derived from factor, mscale, mscale_all_dim
+    double beta_fast, beta_slow;   // yarn
+    double mscale, mscale_all_dim; // yarn; 0 where not given
+    bool truncate;                 // yarn: the correction range is rounded to whole dimensions
     double low_freq_factor, high_freq_factor; // llama3
 } Rope;
 
 typedef struct ModelDesc {
-    char family[32];   // "llama": for people and for export; eval/ does not read it
+    char family[32]; // "llama": for people and for export; eval/ does not read it
     int64_t layers;
-    int64_t dim;       // width of the residual stream (hidden_size)
-    int64_t heads;     // query heads
-    int64_t kv_heads;  // key and value heads; divides heads
+    int64_t dim;      // width of the residual stream (hidden_size)
+    int64_t heads;    // query heads
+    int64_t kv_heads; // key and value heads; divides heads
     int64_t head_dim;
-    int64_t ffn_dim;   // hidden width of the MLP (intermediate_size)
-    int64_t vocab;     // rows of the embedding
-    int64_t context;   // max_position_embeddings
-    double norm_eps;   // RMSNorm (arXiv:1910.07467)
+    int64_t ffn_dim;       // hidden width of the MLP (intermediate_size)
+    int64_t vocab;         // rows of the embedding
+    int64_t context;       // max_position_embeddings
+    double norm_eps;       // RMSNorm (arXiv:1910.07467)
     Activation activation; // MLP: down(act(gate x) * up x)
     Rope rope;
-    bool tied;         // the head is the embedding
+    bool tied;                                 // the head is the embedding
     bool qkv_bias, attn_output_bias, mlp_bias; // which linear layers have a bias (all of their kind, in every layer)
-    int64_t bos, eos;  // ids from the config, -1 where absent; the tokenizer's own word on adding BOS comes first
+    int64_t bos, eos; // ids from the config, -1 where absent; the tokenizer's own word on adding BOS comes first
 } ModelDesc;
 
 // The description as .nib stores it, and back. model_desc_read checks every number against sane limits and each other.
@@ -105,7 +105,8 @@ bool model_add_map(Model *model, FileMap *map, Error *err);
 uint64_t model_tensor_bytes(const Model *model);
 double model_bits_per_weight(const Model *model); // over all tensors
 
-// Writes the internal name of the first tensor that the description calls for and the model lacks; false: none is missing.
+// Writes the internal name of the first tensor that the description calls for and the model lacks; false: none is
+// missing.
 enum { MODEL_NAME = 256 }; // bytes that any internal name fits in
 bool model_missing(const Model *model, char name[MODEL_NAME]);
 

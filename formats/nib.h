@@ -15,8 +15,8 @@ bool nib_verify(const char *path, Error *err);
 
 typedef struct NibWriter NibWriter;
 
-// Starts the file that will replace `path`. `model` gives description, files, sources and recipe (all copied at the end,
-// so it must stay until commit); expected: about how many bytes of tensors will come.
+// Starts the file that will replace `path`. `model` gives description, files, sources and recipe (all copied at the
+// end, so it must stay until commit); expected: about how many bytes of tensors will come.
 NibWriter *nib_create(const char *path, const Model *model, uint64_t expected, Error *err);
 
 // A tensor: begin (name, source, type, dims, shape of `like` are stored), its bytes in any number of pieces, end.

@@ -1,17 +1,6 @@
 # nibble eval and nibble generate: their reports, their refusals, transformers' figures where ../shared is there.
 # Environment: NIBBLE (the program), TMP (an empty directory). Run from the repository root.
-failures=0
-ok() { echo "ok - $1"; }
-not_ok() {
-    echo "not ok - $1"
-    [ -n "${2:-}" ] && echo "#   $2"
-    failures=$((failures + 1))
-}
-check() { # WHAT COMMAND...: the command succeeds
-    what=$1
-    shift
-    if "$@" >"$TMP/said" 2>&1; then ok "$what"; else not_ok "$what" "$(tail -n 1 "$TMP/said")"; fi
-}
+. tests/say.sh
 refuses() { # WHAT CODE PATTERN COMMAND...: exits with CODE and one line on stderr that matches
     what=$1 code=$2 pattern=$3
     shift 3
