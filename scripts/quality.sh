@@ -34,6 +34,9 @@ once() {
     mv "$file.part" "$file"
 }
 
+stale=$(find -L "$model" -maxdepth 1 -type f -newer "$work/base.gguf" 2> /dev/null | head -n 1)
+[ -z "$stale" ] || { echo "quality.sh: $stale is newer than what $work holds; empty $work first" >&2; exit 1; }
+
 perplexity=("$peers/bin/llama-perplexity" -c "$ctx" --chunks "$windows" -t "$threads")
 once "$work/base.gguf" "$peers/convert_hf_to_gguf" "$model" --outtype bf16 --outfile @
 once "$work/logits" "${perplexity[@]}" -m "$work/base.gguf" -f "$text" --kl-divergence-base @
