@@ -34,8 +34,10 @@ once() {
     mv "$file.part" "$file"
 }
 
-stale=$(find -L "$model" -maxdepth 1 -type f -newer "$work/base.gguf" 2> /dev/null | head -n 1)
-[ -z "$stale" ] || { echo "quality.sh: $stale is newer than what $work holds; empty $work first" >&2; exit 1; }
+if [ -e "$work/base.gguf" ]; then
+    stale=$(find -L "$model" -maxdepth 1 -type f -newer "$work/base.gguf")
+    [ -z "$stale" ] || { echo "quality.sh: $model is newer than what $work holds; empty $work first" >&2; exit 1; }
+fi
 
 perplexity=("$peers/bin/llama-perplexity" -c "$ctx" --chunks "$windows" -t "$threads")
 once "$work/base.gguf" "$peers/convert_hf_to_gguf" "$model" --outtype bf16 --outfile @
@@ -50,7 +52,7 @@ for entry in $types; do
 done
 
 # Ours are always made anew: they are what changes.
-"$nibble" convert -q "$model" -o "$work/base.nib"
+"$nibble" convert -q "$model" -o "$work/base.nib" > "$work/base.nib.log"
 models=()
 for entry in $types; do
     IFS=: read -r ours theirs fallback <<< "$entry"
