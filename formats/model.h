@@ -66,6 +66,8 @@ typedef struct ModelFile {
     char *name;
     uint8_t *data;
     size_t size;
+    const uint8_t *packed; // the same as a zlib stream, where it came from a .nib (in its map); NULL elsewhere
+    size_t packed_bytes;
 } ModelFile;
 
 typedef struct Model {

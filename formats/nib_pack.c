@@ -16,21 +16,25 @@ struct NibPack {
 
 bool nib_compress(const void *data, size_t size, NibPacked *packed, Error *err) {
     uLongf bytes = compressBound((uLong)size);
-    packed->data = mem_alloc(bytes, 1, err);
-    if (!packed->data) return false;
-    if (compress2(packed->data, &bytes, data, (uLong)size, LEVEL) != Z_OK) return error_set(err, "out of memory");
+    packed->data = packed->owned = mem_alloc(bytes, 1, err);
+    if (!packed->owned) return false;
+    if (compress2(packed->owned, &bytes, data, (uLong)size, LEVEL) != Z_OK) return error_set(err, "out of memory");
     packed->bytes = bytes;
     packed->hash = hash_bytes(packed->data, bytes);
+    return true;
+}
+
+static bool pack_file(const ModelFile *f, NibPacked *packed, Error *err) {
+    if (!f->packed) return nib_compress(f->data, f->size, packed, err);
+    *packed = (NibPacked){f->packed, f->packed_bytes, hash_bytes(f->packed, f->packed_bytes), NULL};
     return true;
 }
 
 static void *pack_all(void *context) {
     NibPack *p = context;
     p->ok = true;
-    for (size_t i = 0; p->ok && i < p->model->file_count; i++) {
-        const ModelFile *f = &p->model->files[i];
-        p->ok = nib_compress(f->data, f->size, &p->files[i], &p->err);
-    }
+    for (size_t i = 0; p->ok && i < p->model->file_count; i++)
+        p->ok = pack_file(&p->model->files[i], &p->files[i], &p->err);
     return NULL;
 }
 
@@ -63,7 +67,7 @@ const NibPacked *nib_pack_wait(NibPack *p, Error *err) {
 void nib_pack_free(NibPack *p) {
     if (!p) return;
     pack_join(p);
-    for (size_t i = 0; i < p->model->file_count; i++) mem_free(p->files[i].data);
+    for (size_t i = 0; i < p->model->file_count; i++) mem_free(p->files[i].owned);
     mem_free(p->files);
     mem_free(p);
 }

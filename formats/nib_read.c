@@ -152,7 +152,11 @@ static bool read_file(Model *model, const cJSON *entry, Walk *w, Error *err) {
     if (!raw) return error_prefix(err, "embedded file %s", name);
     bool ok = model_add_file(model, name, raw, bytes, err);
     mem_free(raw);
-    return ok;
+    if (!ok) return false;
+    ModelFile *file = &model->files[model->file_count - 1];
+    file->packed = data;
+    file->packed_bytes = stored;
+    return true;
 }
 
 static bool read_list(Model *model, const cJSON *index, const char *key, Walk *w,

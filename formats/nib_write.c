@@ -130,7 +130,7 @@ static bool write_index(NibWriter *w, const char *text, Error *err) {
                          (unsigned long long)h.index_raw_bytes, NIB_INDEX_MAX);
     NibPacked packed = {0};
     bool ok = nib_compress(text, strlen(text), &packed, err) && write_packed(w->out, &packed, &h.index_offset, err);
-    mem_free(packed.data);
+    mem_free(packed.owned);
     if (!ok) return false;
     h.index_bytes = packed.bytes;
     h.index_hash = packed.hash;

@@ -18,7 +18,7 @@
 
 // A model that consists of a tokenizer.json only.
 static Tokenizer *tokenizer_of(const char *json, size_t size, Error *err) {
-    ModelFile file = {(char *)(uintptr_t) "tokenizer.json", (uint8_t *)(uintptr_t)json, size};
+    ModelFile file = {.name = (char *)(uintptr_t) "tokenizer.json", .data = (uint8_t *)(uintptr_t)json, .size = size};
     Model model = {.path = (char *)(uintptr_t) "test", .files = &file, .file_count = 1};
     return tokenizer_new(&model, err);
 }
