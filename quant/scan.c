@@ -1,9 +1,8 @@
 #include "quant/scan.h"
 
+#include "core/cpu.h"
+#include "quant/lanes_scan.h"
 #include <string.h>
-
-// A float's bits without the sign order as its magnitude does; from this pattern on it is infinite or NaN.
-enum { MAGNITUDE = 0x7fffffff, INFINITE = 0x7f800000 };
 
 static int32_t magnitude(float x) {
     int32_t bits;
@@ -11,19 +10,14 @@ static int32_t magnitude(float x) {
     return bits & MAGNITUDE;
 }
 
-// The largest magnitude's bits, in independent lanes so that the compiler can keep them in one vector.
 static int32_t largest_magnitude(const float *x, int64_t n) {
-    enum { LANES = 16 };
-    int32_t lane[LANES] = {0}, most = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            int32_t m = magnitude(x[i + k]);
-            lane[k] = m > lane[k] ? m : lane[k];
-        }
-    for (; i < n; i++) most = magnitude(x[i]) > most ? magnitude(x[i]) : most;
-    for (int k = 0; k < LANES; k++) most = lane[k] > most ? lane[k] : most;
-    return most;
+    switch (cpu_get()->level) {
+#if defined(__x86_64__)
+    case CPU_AVX512: return lanes_largest_magnitude_avx512(x, n);
+    case CPU_AVX2: return lanes_largest_magnitude_avx2(x, n);
+#endif
+    default: return lanes_largest_magnitude_scalar(x, n);
+    }
 }
 
 Scan scan_values(const float *x, int64_t n) {
