@@ -52,7 +52,7 @@ config() { "$tiny" "$model" && sed "s|$1|$2|" "$model/config.json" >"$TMP/c" && 
 refuses "nothing there" "there is no such file" "$NIBBLE" info "$TMP/nowhere"
 mkdir "$TMP/empty"
 refuses "an empty directory" "has no config.json" "$NIBBLE" info "$TMP/empty"
-refuses "a file of another kind" "neither a .nib file nor" "$NIBBLE" info Makefile
+refuses "a file of another kind" "neither a .nib file nor a GGUF file nor" "$NIBBLE" info Makefile
 
 # ---- safetensors
 "$tiny" "$model"
