@@ -67,7 +67,7 @@ def byte_level():
         t.decoder = decoders.ByteLevel()
         if name == "qwen2":
             t.normalizer = normalizers.NFC()
-        trainer = trainers.BpeTrainer(vocab_size=420, show_progress=False, special_tokens=ADDED,
+        trainer = trainers.BpeTrainer(vocab_size=420, show_progress=False, special_tokens=ADDED[:2],
                                       initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
         t.train_from_iterator([PROSE, TEXT], trainer)
         t.add_tokens(ADDED[2:])

@@ -148,6 +148,24 @@ refuses "a .nib cut short" "is it cut short?" "$NIBBLE" verify "$bad"
 head -c 50 "$TMP/good.nib" >"$bad"
 refuses "a .nib cut in its header" "is it cut short?" "$NIBBLE" info "$bad"
 
+# ---- GGUF
+gguf="$TMP/x.gguf"
+vocabulary=tests/data/gguf/llama.gguf
+refuses "a GGUF with a vocabulary alone" "only a vocabulary" "$NIBBLE" info $vocabulary
+head -c 5000 $vocabulary >"$gguf"
+refuses "a GGUF cut short" "ends inside its metadata" "$NIBBLE" tokenize "$gguf" --text /dev/null
+printf 'GGUF\0\0\0\003\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$gguf"
+refuses "a big-endian GGUF" "is big-endian" "$NIBBLE" info "$gguf"
+printf 'GGUF\003\0\0\0\377\377\377\377\377\377\377\177\0\0\0\0\0\0\0\0' >"$gguf"
+refuses "a GGUF with a count that lies" "tensors, above the limit" "$NIBBLE" info "$gguf"
+# Six million texts, and more than that claimed.
+{
+    printf 'GGUF\003\0\0\0\0\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0\025\0\0\0\0\0\0\0tokenizer.ggml.tokens\011\0\0\0\010\0\0\0'
+    printf '\377\377\377\377\377\0\0\0'
+    head -c 50000000 /dev/zero
+} >"$gguf"
+refuses "a GGUF of 50 MB of empty texts" "ends inside its metadata" "$NIBBLE" tokenize "$gguf" --text /dev/null
+
 # ---- output
 refuses "an output that is a directory" "is a directory" "$NIBBLE" convert "$model" -o "$TMP/empty"
 refuses "an output in no directory" "cannot be written" "$NIBBLE" convert "$model" -o "$TMP/no/such/x.nib"
