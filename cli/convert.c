@@ -14,13 +14,14 @@
 static void widen(DType from, const void *src, float *dst, int64_t n) { kernels_get()->to_f32[from](src, dst, n); }
 static void narrow(DType to, const float *src, void *dst, int64_t n) { kernels_get()->from_f32[to](src, dst, n); }
 
-// The last part of the path, with .nib for its ending, in the current directory. Free with mem_free.
+// The last part of the path, with .nib for its ending (and for .gguf), in the current directory. Free with mem_free.
 static char *default_output(const char *path, Error *err) {
     char *real = realpath(path, NULL); // "." has no name, but the directory it stands for has
     const char *from = real ? real : path, *slash = strrchr(from, '/'), *name = slash ? slash + 1 : from;
-    size_t size = strlen(name) + sizeof ".nib";
+    size_t length = strlen(name), size = length + sizeof "model.nib";
+    if (length > 5 && strcmp(name + length - 5, ".gguf") == 0) length -= 5;
     char *output = mem_alloc(size, 1, err);
-    if (output) snprintf(output, size, "%s.nib", *name ? name : "model");
+    if (output) snprintf(output, size, "%.*s.nib", *name ? (int)length : 5, *name ? name : "model");
     free(real);
     return output;
 }
@@ -77,9 +78,11 @@ const Command command_convert = {
     .name = "convert",
     .summary = "turn a downloaded model into one verified .nib file",
     .usage = "MODEL [-o OUT.nib] [--dtype TYPE]\n\n"
-             "MODEL is a Hugging Face directory (config.json, model.safetensors or its shards) or a .nib.\n"
+             "MODEL is a Hugging Face directory (config.json, model.safetensors or its shards), a GGUF file (of\n"
+             "several parts, the first) or a .nib.\n"
              "Tokenizer, config and chat template are kept in the file as they are.",
     .examples = "  nibble convert ./SmolLM2-135M -o smol.nib\n"
-                "  nibble convert ./SmolLM2-135M --dtype f16 -o smol-f16.nib\n",
+                "  nibble convert ./SmolLM2-135M --dtype f16 -o smol-f16.nib\n"
+                "  nibble convert SmolLM2-135M.Q4_1.gguf -o smol-q4_1.nib\n",
     .run = run,
 };

@@ -87,7 +87,8 @@ static void print_model(const Model *model) {
            (long long)d->ffn_dim, activation_name(d->activation));
     printf("  vocabulary %lld, the head %s\n", (long long)d->vocab, d->tied ? "tied to the embedding" : "its own");
     printf("  context    %lld, rotary base %g", (long long)d->context, d->rope.theta);
-    if (d->rope.scaling != ROPE_PLAIN) printf(", scaling %s by %g", rope_scaling_name(d->rope.scaling), d->rope.factor);
+    if (d->rope.scaling != ROPE_PLAIN) printf(", scaling %s", rope_scaling_name(d->rope.scaling));
+    if (d->rope.factor > 0) printf(" by %g", d->rope.factor);
     printf("\n");
 }
 

@@ -86,7 +86,7 @@ static bool read_scaling(const cJSON *config, const cJSON *r, ModelDesc *desc, E
     Rope *rope = &desc->rope;
     const char *name = json_text(r, "rope_type");
     if (!name) name = json_text(r, "type");
-    if (name && !rope_scaling_from_name(name, &rope->scaling))
+    if (name && (!rope_scaling_from_name(name, &rope->scaling) || rope->scaling == ROPE_FACTORS))
         return error_set(err,
                          "rotary scaling \"%.60s\" is not supported; those supported are: default, linear, dynamic, "
                          "yarn, llama3",

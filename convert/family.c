@@ -32,6 +32,23 @@ const Family *family_find(const cJSON *config, Error *err) {
     return NULL;
 }
 
+const Family *family_find_gguf(const Gguf *gguf, Error *err) {
+    static const char key[] = "general.architecture";
+    char names[256];
+    size_t n = 0;
+    GgufText architecture = {"", 0};
+    if (!gguf_text(gguf, key, &architecture, err)) return NULL;
+    for (int i = 0; i < FAMILIES; i++) {
+        const Family *f = families[i];
+        if (!f->describe_gguf) continue;
+        if (gguf_text_is(architecture, f->name)) return f;
+        if (n < sizeof names) n += (size_t)snprintf(names + n, sizeof names - n, n ? ", %s" : "%s", f->name);
+    }
+    error_set(err, "the architecture \"%.*s\" (%s) is not supported in GGUF files; those supported are: %s",
+              architecture.size < 60 ? (int)architecture.size : 60, architecture.data, key, names);
+    return NULL;
+}
+
 // Matches name against a pattern where '#' stands for a number without leading zeros; *digits and *length give it.
 static bool match(const char *pattern, const char *name, const char **digits, size_t *length) {
     *digits = NULL;

@@ -1,6 +1,7 @@
 #include "convert/open.h"
 
 #include "convert/family.h"
+#include "convert/open_gguf.h"
 #include "core/mem.h"
 #include "formats/huggingface.h"
 #include "formats/nib.h"
@@ -110,7 +111,8 @@ Model *model_open(const char *path, Error *err) {
     if (!check_path(path, err)) return NULL;
     if (!file_is_directory(path)) {
         if (nib_is(path)) return nib_open(path, err);
-        error_set(err, "%s: is neither a .nib file nor a directory with a Hugging Face model", path);
+        if (gguf_is(path)) return open_gguf(path, err);
+        error_set(err, "%s: is neither a .nib file nor a GGUF file nor a directory with a Hugging Face model", path);
         return NULL;
     }
     Model *model = model_new(path, err);
@@ -121,7 +123,7 @@ Model *model_open(const char *path, Error *err) {
 
 Model *model_open_tokenizer(const char *path, Error *err) {
     if (!check_path(path, err)) return NULL;
-    if (!file_is_directory(path)) return model_open(path, err);
+    if (!file_is_directory(path)) return gguf_is(path) ? open_gguf_tokenizer(path, err) : model_open(path, err);
     Model *model = model_new(path, err);
     if (!model || hf_read_files(path, model, err)) return model;
     model_free(model);

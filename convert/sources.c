@@ -37,14 +37,23 @@ SourceHash *sources_begin(const Model *model, Error *err) {
     return NULL;
 }
 
-// {"file", "bytes", "xxh3"} of the file that is complete now; the name is the one inside the directory.
+// The name inside the directory; of a model that is a file, or several beside each other, the last part of the path.
+static const char *name_of(const Model *model, const char *path) {
+    size_t n = strlen(model->path);
+    if (strncmp(path, model->path, n) != 0 || (path[n] != '/' && (!n || path[n - 1] != '/'))) {
+        const char *slash = strrchr(path, '/');
+        return slash ? slash + 1 : path;
+    }
+    for (path += n; *path == '/';) path++;
+    return path;
+}
+
+// {"file", "bytes", "xxh3"} of the file that is complete now.
 static bool list_file(SourceHash *s, Hash hash) {
     char hex[HASH_HEX];
     const FileMap *map = s->model->maps[s->file];
-    const char *name = map->path + strlen(s->model->path);
-    while (*name == '/') name++;
     cJSON *entry = cJSON_CreateObject();
-    bool ok = entry && cJSON_AddStringToObject(entry, "file", name) &&
+    bool ok = entry && cJSON_AddStringToObject(entry, "file", name_of(s->model, map->path)) &&
               cJSON_AddNumberToObject(entry, "bytes", (double)map->size) &&
               cJSON_AddStringToObject(entry, "xxh3", hash_hex(hash, hex)) && cJSON_AddItemToArray(s->list, entry);
     if (!ok) cJSON_Delete(entry);

@@ -27,6 +27,23 @@ typedef enum DType {
     DT_Q4_K,
     DT_Q5_K,
     DT_Q6_K,
+    DT_Q8_1, // from here on: read, not written (quant/blocks_decoded.h)
+    DT_Q2_K,
+    DT_Q3_K,
+    DT_Q8_K,
+    DT_IQ1_S,
+    DT_IQ1_M,
+    DT_IQ2_XXS,
+    DT_IQ2_XS,
+    DT_IQ2_S,
+    DT_IQ3_XXS,
+    DT_IQ3_S,
+    DT_IQ4_XS,
+    DT_TQ1_0,
+    DT_TQ2_0,
+    DT_MXFP4,
+    DT_NVFP4,
+    DT_Q1_0,
     DT_COUNT
 } DType;
 
@@ -46,11 +63,12 @@ static inline bool dtype_is_block(DType type) { return dtype_info(type)->block >
 // Finds a type by its name, in any case (Q4_K is q4_k). False where there is none.
 bool dtype_from_name(const char *name, DType *type);
 bool dtype_from_safetensors(const char *name, DType *type);
+bool dtype_from_ggml(uint32_t number, DType *type);
 
 // Bytes of a row of `cols` elements; false when the block does not divide cols or the size overflows.
 bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes);
 
-// "q8_0, q4_0, ..." : the block types, for messages. A static string.
+// "q8_0, q4_0, ..." : the block types that can be written, for messages. A static string.
 const char *dtype_block_names(void);
 
 #endif

@@ -64,12 +64,13 @@ static float scaled_speed(const Rope *r, int64_t i, int64_t dim, int64_t length)
     }
 }
 
-void rope_table(const Rope *rope, int64_t head_dim, int64_t length, int64_t first, int64_t count, float *cosine,
-                float *sine) {
+void rope_table(const Rope *rope, const float *factors, int64_t head_dim, int64_t length, int64_t first, int64_t count,
+                float *cosine, float *sine) {
     int64_t half = head_dim / 2;
     double scale = attention_factor(rope);
     for (int64_t i = 0; i < half; i++) {
         float w = scaled_speed(rope, i, head_dim, length);
+        if (rope->scaling == ROPE_FACTORS) w /= factors[i];
         for (int64_t p = 0; p < count; p++) {
             double angle = (double)((float)(first + p) * w); // the product in f32, as the reference rounds it
             cosine[p * half + i] = (float)(cos(angle) * scale);

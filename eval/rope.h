@@ -6,8 +6,8 @@
 #include "formats/model.h"
 
 // cos and sin of the angles at positions first .. first + count - 1 of a sequence that is `length` long in all
-// (`dynamic` scaling depends on it). Both tables are [count, head_dim / 2].
-void rope_table(const Rope *rope, int64_t head_dim, int64_t length, int64_t first, int64_t count, float *cosine,
-                float *sine);
+// (`dynamic` scaling depends on it). Both tables are [count, head_dim / 2]. factors [head_dim / 2]: for that scaling.
+void rope_table(const Rope *rope, const float *factors, int64_t head_dim, int64_t length, int64_t first, int64_t count,
+                float *cosine, float *sine);
 
 #endif

@@ -32,6 +32,7 @@ struct Transformer {
     Layer *layers;
     const Tensor *embedding, *head;
     const float *output_norm;
+    const float *rope_factors; // [head_dim / 2]; NULL where the rotary scaling has none
     Linear output;
     bool verified;   // every tensor has been checked against its hash
     float **vectors; // norms and biases in f32, owned
@@ -87,6 +88,19 @@ static bool linear_find(Transformer *t, int64_t index, const char *name, Linear 
     return !bias || linear->bias;
 }
 
+// Speeds are divided by these: zeros and what is no number would make every logit NaN.
+static bool rope_factors_find(Transformer *t, Error *err) {
+    if (t->desc->rope.scaling != ROPE_FACTORS) return true;
+    const Tensor *tensor = model_tensor(t->model, "rope_freqs.weight");
+    if (!tensor) return error_set(err, "%s: there is no tensor rope_freqs.weight", t->model->path);
+    if (!(t->rope_factors = vector_load(t, tensor, err))) return false;
+    for (int64_t i = 0; i < t->desc->head_dim / 2; i++)
+        if (!(t->rope_factors[i] > 0 && isfinite(t->rope_factors[i])))
+            return error_set(err, "%s: tensor %s: factor %lld is %g", t->model->path, tensor_label(tensor),
+                             (long long)i, (double)t->rope_factors[i]);
+    return true;
+}
+
 static bool layers_find(Transformer *t, Error *err) {
     for (int64_t i = 0; i < t->desc->layers; i++) {
         Layer *l = &t->layers[i];
@@ -104,7 +118,7 @@ static bool layers_find(Transformer *t, Error *err) {
         return error_set(err, "%s: the embedding, the final norm or the head is missing", t->model->path);
     t->output = (Linear){.weight = t->head};
     t->output_norm = vector_load(t, norm, err);
-    return t->output_norm != NULL;
+    return t->output_norm && rope_factors_find(t, err);
 }
 
 static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
@@ -195,7 +209,7 @@ static void norm(const Transformer *t, const float *x, const float *gain, int64_
 // The tables for positions first .. first + count - 1 of a sequence of `length`, kept while the same are asked for.
 static void positions(Transformer *t, int64_t length, int64_t first, int64_t count) {
     if (t->table_length == length && t->table_first == first) return;
-    rope_table(&t->desc->rope, t->desc->head_dim, length, first, count, t->cosine, t->sine);
+    rope_table(&t->desc->rope, t->rope_factors, t->desc->head_dim, length, first, count, t->cosine, t->sine);
     t->table_length = length;
     t->table_first = first;
 }
@@ -203,10 +217,12 @@ static void positions(Transformer *t, int64_t length, int64_t first, int64_t cou
 // Turns the heads of a sequence's rows, x [length, heads * head_dim].
 static void rotate(const Transformer *t, float *x, int64_t heads, int64_t length) {
     int64_t d = t->desc->head_dim, half = d / 2;
+    void (*turn)(float *, const float *, const float *, int64_t) =
+        t->desc->rope.interleaved ? t->math->rotate_pairs : t->math->rotate;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < length; i++)
         for (int64_t h = 0; h < heads; h++)
-            t->math->rotate(x + (i * heads + h) * d, t->cosine + i * half, t->sine + i * half, half);
+            turn(x + (i * heads + h) * d, t->cosine + i * half, t->sine + i * half, half);
 }
 
 static void attend(const Transformer *t, const Span *spans, size_t count, int64_t past, const float *k,

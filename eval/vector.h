@@ -16,8 +16,9 @@ typedef struct VectorMath {
     void (*gelu_tanh_mul)(float *x, const float *up, int64_t n); // the tanh form of arXiv:1606.08415
     void (*gelu_mul)(float *x, const float *up, int64_t n);      // the erf form
     void (*relu_mul)(float *x, const float *up, int64_t n);
-    void (*rms_norm)(const float *x, const float *gain, float eps, int64_t n, float *y); // x / rms(x) * gain
-    void (*rotate)(float *x, const float *cosine, const float *sine, int64_t half);      // pairs (x[i], x[i + half])
+    void (*rms_norm)(const float *x, const float *gain, float eps, int64_t n, float *y);  // x / rms(x) * gain
+    void (*rotate)(float *x, const float *cosine, const float *sine, int64_t half);       // pairs (x[i], x[i + half])
+    void (*rotate_pairs)(float *x, const float *cosine, const float *sine, int64_t half); // pairs (x[2i], x[2i + 1])
 } VectorMath;
 
 const VectorMath *vector_math(void); // for this CPU, NIBBLE_CPU honoured

@@ -157,6 +157,14 @@ static void rotate(float *x, const float *cosine, const float *sine, int64_t hal
     }
 }
 
+static void rotate_pairs(float *x, const float *cosine, const float *sine, int64_t half) {
+    for (int64_t i = 0; i < half; i++) {
+        float a = x[2 * i], b = x[2 * i + 1];
+        x[2 * i] = a * cosine[i] - b * sine[i];
+        x[2 * i + 1] = b * cosine[i] + a * sine[i];
+    }
+}
+
 const VectorMath TARGET_NAME(vector_math) = {
     .max = max_row,
     .exp_sum = exp_sum,
@@ -168,4 +176,5 @@ const VectorMath TARGET_NAME(vector_math) = {
     .relu_mul = relu_mul,
     .rms_norm = rms_norm,
     .rotate = rotate,
+    .rotate_pairs = rotate_pairs,
 };

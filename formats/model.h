@@ -9,8 +9,9 @@
 //   blk.N.attn_v.weight      [kv_heads*head_dim, dim] blk.N.ffn_down.weight  [dim, ffn_dim]
 //   blk.N.attn_output.weight [dim, heads * head_dim]
 //   output_norm.weight       [dim]                    output.weight          [vocab, dim]     (absent when tied)
-// and a .bias [rows] beside any linear layer. Rows of attn_q and attn_k are in Hugging Face's order (rotary pairs are
-// (i, i + rotary_dim/2)), not in GGUF's.
+//   rope_freqs.weight        [head_dim / 2]           (where the rotary scaling is `factors`)
+// and a .bias [rows] beside any linear layer. Rows of attn_q and attn_k are in the order that rope.interleaved says:
+// Hugging Face's or GGUF's. They stay as they are in the source, so that nothing is moved.
 #ifndef FORMATS_MODEL_H
 #define FORMATS_MODEL_H
 
@@ -18,11 +19,13 @@
 #include "core/tensor.h"
 
 typedef enum Activation { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_RELU, ACT_COUNT } Activation;
-typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3, ROPE_COUNT } RopeScaling;
+typedef enum RopeScaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3, ROPE_FACTORS, ROPE_COUNT } RopeScaling;
 
-// Rotary positions (RoFormer, arXiv:2104.09864) with the scalings that transformers' modeling_rope_utils.py defines.
+// Rotary positions (RoFormer, arXiv:2104.09864) with the scalings that transformers' modeling_rope_utils.py defines, and
+// `factors`, as GGUF has it: the i-th angular speed is divided by rope_freqs.weight[i].
 typedef struct Rope {
     double theta;
+    bool interleaved; // pairs are (2i, 2i + 1), as in Llama's own release and GGUF; else (i, i + head_dim / 2)
     RopeScaling scaling;
     double factor;                 // linear, dynamic, yarn, llama3
     int64_t original_context;      // dynamic, yarn, llama3: positions the model was first trained for

@@ -24,6 +24,7 @@ static int wanted_list(const ModelDesc *d, Wanted out[WANTED_MAX]) {
         {{"token_embd.weight", false, d->vocab, d->dim}, true},
         {{"output_norm.weight", false, 0, d->dim}, true},
         {{"output.weight", false, d->vocab, d->dim}, !d->tied},
+        {{"rope_freqs.weight", false, 0, d->head_dim / 2}, d->rope.scaling == ROPE_FACTORS},
         {{"attn_norm.weight", true, 0, d->dim}, true},
         {{"attn_q.weight", true, q, d->dim}, true},
         {{"attn_k.weight", true, kv, d->dim}, true},

@@ -28,7 +28,7 @@ static const struct {
     {ACT_GELU_TANH, "gelu_fast"},
 };
 
-static const char *const scalings[ROPE_COUNT] = {"default", "linear", "dynamic", "yarn", "llama3"};
+static const char *const scalings[ROPE_COUNT] = {"default", "linear", "dynamic", "yarn", "llama3", "factors"};
 
 const char *activation_name(Activation a) {
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
@@ -120,7 +120,8 @@ static bool rope_has_original_context(RopeScaling s) { return s == ROPE_DYNAMIC 
 
 static bool rope_write(const Rope *rope, cJSON *json) {
     bool ok = cJSON_AddStringToObject(json, "scaling", rope_scaling_name(rope->scaling)) &&
-              cJSON_AddNumberToObject(json, "theta", rope->theta);
+              cJSON_AddNumberToObject(json, "theta", rope->theta) &&
+              (!rope->interleaved || cJSON_AddBoolToObject(json, "interleaved", true));
     for (size_t i = 0; ok && i < COUNT(rope_doubles); i++)
         if (rope_doubles[i].scalings >> rope->scaling & 1)
             ok = cJSON_AddNumberToObject(json, rope_doubles[i].key, CFIELD(rope, double, rope_doubles[i].offset));
@@ -166,7 +167,7 @@ static bool rope_read(const cJSON *json, Rope *rope, Error *err) {
         (!must_have(json, "original_context", err) ||
          !json_int(json, "original_context", 1, CONTEXT_MAX, &rope->original_context, err)))
         return false;
-    return json_bool(json, "truncate", &rope->truncate, err);
+    return json_bool(json, "truncate", &rope->truncate, err) && json_bool(json, "interleaved", &rope->interleaved, err);
 }
 
 bool model_desc_read(const cJSON *json, ModelDesc *desc, Error *err) {

@@ -2,6 +2,7 @@
 #include "quant/plan.h"
 
 #include "core/mem.h"
+#include "quant/quant.h"
 #include <pcre2.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static bool is_matrix(const Tensor *t) { return t->dims >= 2; }
 
 static bool divides(DType type, const Tensor *t) { return tensor_cols(t) % dtype_info(type)->block == 0; }
 
-bool plan_type_ok(DType type) { return dtype_is_block(type) || type == DT_F32 || type == DT_F16 || type == DT_BF16; }
+bool plan_type_ok(DType type) { return quant_function(type) != NULL; }
 
 // ---- rules
 

@@ -5,6 +5,7 @@
 // dots it is relative to the sum of |w * x|), and how much faster than scalar it ran, which decides nothing.
 // Rows and vectors end where readable memory does, and start at odd addresses; outputs lie between guards.
 // Needs core/cpu.c, core/dtype.c and quant/kernels alone, so that it runs under qemu too (tests/neon.sh).
+#include "quant/blocks_decoded.h"
 #include "quant/kernels/kernels.h"
 
 #include <float.h>
@@ -72,9 +73,34 @@ static uint16_t random_half(Input input) {
 
 // Where a block's half-precision numbers are; returns how many.
 static int half_offsets(DType type, size_t at[2]) {
-    at[0] = type == DT_Q6_K ? offsetof(BlockQ6_K, d) : 0;
+    at[0] = 0;
     at[1] = sizeof(uint16_t);
-    return type == DT_Q4_1 || type == DT_Q5_1 || type == DT_Q4_K || type == DT_Q5_K ? 2 : 1;
+    switch (type) {
+    case DT_Q6_K: at[0] = offsetof(BlockQ6_K, d); return 1;
+    case DT_Q3_K: at[0] = offsetof(BlockQ3_K, d); return 1;
+    case DT_TQ1_0: at[0] = offsetof(BlockTQ1_0, d); return 1;
+    case DT_TQ2_0: at[0] = offsetof(BlockTQ2_0, d); return 1;
+    case DT_Q2_K:
+        at[0] = offsetof(BlockQ2_K, d);
+        at[1] = offsetof(BlockQ2_K, dmin);
+        return 2;
+    case DT_Q4_1:
+    case DT_Q5_1:
+    case DT_Q4_K:
+    case DT_Q5_K: return 2;
+    case DT_MXFP4:
+    case DT_NVFP4:
+    case DT_IQ1_M: // its half lies in pieces
+    case DT_Q8_K: return 0;
+    default: return 1;
+    }
+}
+
+// The scales that are no half: of a size that no sum of weights overflows.
+static void random_scale(DType type, uint8_t *block) {
+    float d = random_float();
+    if (type == DT_Q8_K) memcpy(block, &d, sizeof d);
+    if (type == DT_MXFP4) *block = (uint8_t)(100 + *block % 50);
 }
 
 static size_t row_bytes(DType type, int64_t n) {
@@ -97,6 +123,7 @@ static uint8_t *random_row(DType type, int64_t n, Input input, size_t before_end
                 uint16_t d = random_half(input);
                 memcpy(at + halves[h], &d, sizeof d);
             }
+            random_scale(type, at);
         } else if (type == DT_F16) {
             uint16_t w = random_half(input);
             memcpy(at, &w, sizeof w);

@@ -252,13 +252,29 @@ static void head_matches_definition(void **state) {
     free(logits);
 }
 
+// Interleaved pairs turn as the same numbers do in halves, bit for bit, on every target.
+static void pairs_turn_alike(void **state) {
+    (void)state;
+    const VectorMath *t[3];
+    int count = targets(t);
+    for (int k = 0; k < count; k++)
+        for (int64_t half = 1; half < 40; half++) {
+            float *cosine = random_floats(half, -1, 1), *sine = random_floats(half, -1, 1);
+            float *halves = random_floats(2 * half, -3, 3), *pairs = random_floats(2 * half, 0, 0);
+            for (int64_t i = 0; i < 2 * half; i++) pairs[i % half * 2 + i / half] = halves[i];
+            vector_math_scalar.rotate(halves, cosine, sine, half);
+            t[k]->rotate_pairs(pairs, cosine, sine, half);
+            for (int64_t i = 0; i < 2 * half; i++) assert_true(pairs[i % half * 2 + i / half] == halves[i]);
+            float *const owned[] = {cosine, sine, halves, pairs};
+            for (int i = 0; i < 4; i++) mem_free(owned[i]);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exp_is_accurate),
-        cmocka_unit_test(vectors_match_plain_loops),
-        cmocka_unit_test(attention_matches_definition),
-        cmocka_unit_test(linear_matches_definition),
-        cmocka_unit_test(head_matches_definition),
+        cmocka_unit_test(pairs_turn_alike),          cmocka_unit_test(exp_is_accurate),
+        cmocka_unit_test(vectors_match_plain_loops), cmocka_unit_test(attention_matches_definition),
+        cmocka_unit_test(linear_matches_definition), cmocka_unit_test(head_matches_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ typedef struct Kernels {
     ToF32Fn to_f32[DT_COUNT];     // every DType
     FromF32Fn from_f32[DT_COUNT]; // f32, f16, bf16; NULL for others
     DotF32Fn dot_f32[DT_COUNT];   // f32, f16, bf16 and every block type: sum of w_i * x_i
-    DotActFn dot_act[DT_COUNT];   // every block type
+    DotActFn dot_act[DT_COUNT];   // the block types of quant/blocks.h
     const Gemm *gemm;             // matrix multiply in f32; NULL where OpenBLAS's is the best
     ActFn act; // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
 } Kernels;
@@ -39,6 +39,8 @@ void kernels_fill(const Cpu *cpu, Kernels *out);
 // that it has, over what is there.
 void plain_scalar(Kernels *k);
 void blocks_scalar(Kernels *k);
+void decoded_scalar(Kernels *k); // the types of quant/blocks_decoded.h, which have no other set
+void grids_scalar(Kernels *k);   // ... those of them with a table
 void plain_avx2(Kernels *k);
 void blocks_avx2(Kernels *k);
 void plain_avx512(Kernels *k, const Cpu *cpu);

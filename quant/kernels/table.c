@@ -10,6 +10,8 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
     *out = (Kernels){.name = cpu_level_name(cpu->level)};
     plain_scalar(out);
     blocks_scalar(out);
+    decoded_scalar(out);
+    grids_scalar(out);
 #if defined(__x86_64__)
     if (cpu->level == CPU_AVX2 || cpu->level == CPU_AVX512) {
         plain_avx2(out);

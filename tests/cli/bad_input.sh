@@ -52,7 +52,7 @@ config() { "$tiny" "$model" && sed "s|$1|$2|" "$model/config.json" >"$TMP/c" && 
 refuses "nothing there" "there is no such file" "$NIBBLE" info "$TMP/nowhere"
 mkdir "$TMP/empty"
 refuses "an empty directory" "has no config.json" "$NIBBLE" info "$TMP/empty"
-refuses "a file of another kind" "neither a .nib file nor" "$NIBBLE" info Makefile
+refuses "a file of another kind" "neither a .nib file nor a GGUF file nor" "$NIBBLE" info Makefile
 
 # ---- safetensors
 "$tiny" "$model"
@@ -147,6 +147,24 @@ head -c $((size / 2)) "$TMP/good.nib" >"$bad"
 refuses "a .nib cut short" "is it cut short?" "$NIBBLE" verify "$bad"
 head -c 50 "$TMP/good.nib" >"$bad"
 refuses "a .nib cut in its header" "is it cut short?" "$NIBBLE" info "$bad"
+
+# ---- GGUF
+gguf="$TMP/x.gguf"
+vocabulary=tests/data/gguf/llama.gguf
+refuses "a GGUF with a vocabulary alone" "only a vocabulary" "$NIBBLE" info $vocabulary
+head -c 5000 $vocabulary >"$gguf"
+refuses "a GGUF cut short" "ends inside its metadata" "$NIBBLE" tokenize "$gguf" --text /dev/null
+printf 'GGUF\0\0\0\003\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$gguf"
+refuses "a big-endian GGUF" "is big-endian" "$NIBBLE" info "$gguf"
+printf 'GGUF\003\0\0\0\377\377\377\377\377\377\377\177\0\0\0\0\0\0\0\0' >"$gguf"
+refuses "a GGUF with a count that lies" "tensors, above the limit" "$NIBBLE" info "$gguf"
+# Six million texts, and more than that claimed.
+{
+    printf 'GGUF\003\0\0\0\0\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0\025\0\0\0\0\0\0\0tokenizer.ggml.tokens\011\0\0\0\010\0\0\0'
+    printf '\377\377\377\377\377\0\0\0'
+    head -c 50000000 /dev/zero
+} >"$gguf"
+refuses "a GGUF of 50 MB of empty texts" "ends inside its metadata" "$NIBBLE" tokenize "$gguf" --text /dev/null
 
 # ---- output
 refuses "an output that is a directory" "is a directory" "$NIBBLE" convert "$model" -o "$TMP/empty"
