@@ -123,22 +123,34 @@ struct FileOut {
 
 // The one temporary that has a name, for the signal handler: unlinked when the program is interrupted.
 static char *volatile pending;
+static void (*volatile on_interrupt)(void);
 
 static void unlink_pending(int sig) {
     char *name = pending;
+    void (*cleanup)(void) = on_interrupt;
     if (name) unlink(name);
+    if (cleanup) cleanup();
     signal(sig, SIG_DFL);
     raise(sig);
 }
 
-static void guard_pending(char *name) {
+static void catch_interrupts(void) {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    pending = name;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction old;
-        if (name && sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
             sigaction(signals[i], &(struct sigaction){.sa_handler = unlink_pending}, NULL);
     }
+}
+
+static void guard_pending(char *name) {
+    pending = name;
+    if (name) catch_interrupts();
+}
+
+void file_on_interrupt(void (*cleanup)(void)) {
+    on_interrupt = cleanup;
+    catch_interrupts();
 }
 
 static bool out_error(const FileOut *out, Error *err, const char *what) {
