@@ -90,7 +90,7 @@ static bool add_item(Job *job, const Tensor *t, Error *err) {
 static bool add_rope_factors(Job *job, Error *err) {
     static char name[] = "rope_freqs.weight";
     const ModelDesc *desc = &job->model->desc;
-    if (desc->rope.scaling != ROPE_LLAMA3) return true;
+    if (!gguf_has_rope_factors(desc)) return true;
     job->rope_factors = mem_alloc((size_t)desc->head_dim / 2, sizeof *job->rope_factors, err);
     if (!job->rope_factors) return false;
     gguf_rope_factors(desc, job->rope_factors);

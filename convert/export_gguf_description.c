@@ -35,35 +35,35 @@ static void add_text(const ArchMeta *m, const char *rest, const char *text) {
 
 static double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1; }
 
-// What engines multiply their own 0.1 ln(factor) + 1 by: 1 unless the config says otherwise.
+// What yarn multiplies cos and sin by.
 static double yarn_attention(const Rope *r) {
-    double own = yarn_mscale(r->factor, 1);
-    if (r->attention_factor > 0) return r->attention_factor / own;
+    if (r->attention_factor > 0) return r->attention_factor;
     if (r->mscale != 0 && r->mscale_all_dim != 0)
-        return yarn_mscale(r->factor, r->mscale) / yarn_mscale(r->factor, r->mscale_all_dim) / own;
-    return 1;
+        return yarn_mscale(r->factor, r->mscale) / yarn_mscale(r->factor, r->mscale_all_dim);
+    return yarn_mscale(r->factor, 1);
 }
 
-static bool add_rope_scaling(const ArchMeta *m, const Rope *r, Error *err) {
-    switch (r->scaling) {
-    case ROPE_LINEAR:
+// Whether engines' own yarn is this one: they round its range, and take 32 and 1 for beta_fast and beta_slow whatever
+// keys a file has.
+static bool is_plain_yarn(const Rope *r) { return r->truncate && r->beta_fast == 32 && r->beta_slow == 1; }
+
+bool gguf_has_rope_factors(const ModelDesc *d) {
+    return d->rope.scaling == ROPE_LLAMA3 || (d->rope.scaling == ROPE_YARN && !is_plain_yarn(&d->rope));
+}
+
+// Up to the context that the file states, dynamic scaling is none at all.
+static void add_rope_scaling(const ArchMeta *m, const Rope *r) {
+    double attention = r->scaling == ROPE_YARN ? yarn_attention(r) : 1;
+    if (r->scaling == ROPE_LINEAR) {
         add_text(m, "rope.scaling.type", "linear");
         add_f32(m, "rope.scaling.factor", r->factor);
-        return true;
-    case ROPE_YARN:
-        if (!r->truncate)
-            return error_set(err, "GGUF cannot say that yarn's range is not rounded (\"truncate\": false in "
-                                  "config.json); export to a Hugging Face directory instead");
+    } else if (r->scaling == ROPE_YARN && is_plain_yarn(r)) {
         add_text(m, "rope.scaling.type", "yarn");
         add_f32(m, "rope.scaling.factor", r->factor);
         add_u32(m, "rope.scaling.original_context_length", r->original_context);
-        add_f32(m, "rope.scaling.yarn_beta_fast", r->beta_fast);
-        add_f32(m, "rope.scaling.yarn_beta_slow", r->beta_slow);
-        if (yarn_attention(r) != 1) add_f32(m, "rope.scaling.attn_factor", yarn_attention(r));
-        return true;
-    // Up to the context that the file states, dynamic scaling is none at all; llama3's is a tensor.
-    default: return true;
+        attention /= yarn_mscale(r->factor, 1); // engines multiply by this themselves
     }
+    if (attention != 1) add_f32(m, "rope.scaling.attn_factor", attention);
 }
 
 bool gguf_add_description(GgufMeta *meta, const ModelDesc *d, const char *arch, Error *err) {
@@ -88,20 +88,42 @@ bool gguf_add_description(GgufMeta *meta, const ModelDesc *d, const char *arch, 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_u32(&m, sizes[i].key, sizes[i].value);
     add_f32(&m, "attention.layer_norm_rms_epsilon", d->norm_eps);
     add_f32(&m, "rope.freq_base", d->rope.theta);
-    return add_rope_scaling(&m, &d->rope, err);
+    add_rope_scaling(&m, &d->rope);
+    return true;
 }
 
-// As transformers' modeling_rope_utils.py defines it; short wavelengths are kept, long ones slowed by `factor`, those
-// between blended.
+// Short wavelengths are kept, long ones slowed by `factor`, those between blended.
+static double llama3_factor(const Rope *r, double wavelength) {
+    double context = (double)r->original_context;
+    if (wavelength < context / r->high_freq_factor) return 1;
+    if (wavelength > context / r->low_freq_factor) return r->factor;
+    double blend = (context / wavelength - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
+    return 1 / ((1 - blend) / r->factor + blend);
+}
+
+// The dimension whose wavelength fits `turns` times into the original context.
+static double yarn_dimension(const Rope *r, double turns, double dim) {
+    return dim * log((double)r->original_context / (turns * 2 * M_PI)) / (2 * log(r->theta));
+}
+
+static double yarn_factor(const Rope *r, double i, double dim) {
+    double low = yarn_dimension(r, r->beta_fast, dim), high = yarn_dimension(r, r->beta_slow, dim);
+    if (r->truncate) {
+        low = floor(low);
+        high = ceil(high);
+    }
+    low = fmax(low, 0);
+    high = fmin(high, dim - 1);
+    if (low == high) high += 0.001; // as transformers does, against a division by zero
+    double slowed = fmin(fmax((i - low) / (high - low), 0), 1);
+    return 1 / (slowed / r->factor + 1 - slowed);
+}
+
 void gguf_rope_factors(const ModelDesc *d, float *factors) {
     const Rope *r = &d->rope;
-    double context = (double)r->original_context;
-    double longest = context / r->low_freq_factor, shortest = context / r->high_freq_factor;
+    double dim = (double)d->head_dim;
     for (int64_t i = 0; i < d->head_dim / 2; i++) {
-        double wavelength = 2 * M_PI * pow(r->theta, (double)(2 * i) / (double)d->head_dim);
-        double blend = (context / wavelength - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
-        factors[i] = wavelength < shortest  ? 1
-                     : wavelength > longest ? (float)r->factor
-                                            : (float)(1 / ((1 - blend) / r->factor + blend));
+        double wavelength = 2 * M_PI * pow(r->theta, (double)(2 * i) / dim);
+        factors[i] = (float)(r->scaling == ROPE_LLAMA3 ? llama3_factor(r, wavelength) : yarn_factor(r, (double)i, dim));
     }
 }

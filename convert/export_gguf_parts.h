@@ -10,7 +10,9 @@
 // <architecture>.*: the model description. What GGUF's engines could not run as described is an error.
 bool gguf_add_description(GgufMeta *meta, const ModelDesc *desc, const char *architecture, Error *err);
 
-// Llama 3.1's scaling is a tensor in GGUF: what each of the head_dim / 2 speeds is divided by.
+// Llama 3.1's scaling, and a yarn that GGUF's keys cannot say, are a tensor there: what each of the head_dim / 2 speeds
+// is divided by (transformers' modeling_rope_utils.py defines them).
+bool gguf_has_rope_factors(const ModelDesc *desc);
 void gguf_rope_factors(const ModelDesc *desc, float *factors);
 
 // tokenizer.*: vocabulary, merges or scores, special tokens, chat template. pre: the pre-tokenizer's name, NULL: found
