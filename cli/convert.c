@@ -60,7 +60,7 @@ static int run(int argc, char **argv) {
     if (code >= 0) return code;
     if (operands != 1) return usage_error(&command_convert, operands ? "one MODEL at a time" : "which MODEL?");
 
-    WriteOptions write = {.cast = dtype != NULL, .widen = widen, .narrow = narrow, .program = "nibble " NIBBLE_VERSION};
+    WriteOptions write = {.cast = dtype != NULL, .kernels = {widen, narrow}, .program = "nibble " NIBBLE_VERSION};
     if (dtype && !(dtype_from_name(dtype, &write.dtype) &&
                    (write.dtype == DT_F32 || write.dtype == DT_F16 || write.dtype == DT_BF16)))
         return usage_error(&command_convert, "--dtype %s: must be f32, f16 or bf16 (nibble quant makes smaller ones)",

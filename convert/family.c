@@ -49,6 +49,12 @@ const Family *family_find_gguf(const Gguf *gguf, Error *err) {
     return NULL;
 }
 
+const Family *family_by_name(const char *name) {
+    for (int i = 0; i < FAMILIES; i++)
+        if (strcmp(families[i]->name, name) == 0) return families[i];
+    return NULL;
+}
+
 // Matches name against a pattern where '#' stands for a number without leading zeros; *digits and *length give it.
 static bool match(const char *pattern, const char *name, const char **digits, size_t *length) {
     *digits = NULL;

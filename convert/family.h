@@ -30,6 +30,9 @@ const Family *family_find(const cJSON *config, Error *err);
 // By general.architecture.
 const Family *family_find_gguf(const Gguf *gguf, Error *err);
 
+// By the name in a model description (ModelDesc.family); NULL where there is none of that name.
+const Family *family_by_name(const char *name);
+
 // Shared by families whose config speaks transformers' common keys.
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err); // sizes, norm, activation, tying, ids
 bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err); // rope_theta with rope_scaling or rope_parameters

@@ -7,9 +7,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "formats/nib.h"
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { PIECE = 1 << 20 }; // elements: a multiple of every block
 
@@ -22,48 +20,16 @@ typedef struct Job {
     uint8_t *result; // PIECE of the new type
 } Job;
 
-static size_t bytes_of(DType type, int64_t elements) {
-    const DTypeInfo *info = dtype_info(type);
-    return (size_t)(elements / info->block) * info->block_bytes;
-}
-
-static bool is_infinite(DType type, const void *data, int64_t i) {
-    const uint16_t *half = data;
-    switch (type) {
-    case DT_F16: return (half[i] & 0x7fff) == 0x7c00;
-    case DT_BF16: return (half[i] & 0x7fff) == 0x7f80;
-    default: return isinf(((const float *)data)[i]);
-    }
-}
-
-static bool source_is_finite(const Job *job, DType type, const uint8_t *source, int64_t i) {
-    double v = job->values[i];
-    if (type == DT_F64) memcpy(&v, source + (size_t)i * sizeof v, sizeof v);
-    return isfinite(v);
-}
-
-// n elements of t from `first` on, into job->result.
-static bool convert(const Job *job, const Tensor *t, const uint8_t *source, int64_t first, int64_t n, Error *err) {
-    DType type = job->options->dtype;
-    job->options->widen(t->type, source, job->values, n);
-    job->options->narrow(type, job->values, job->result, n);
-    for (int64_t i = 0; i < n; i++)
-        if (is_infinite(type, job->result, i) && source_is_finite(job, t->type, source, i))
-            return error_set(err, "%s: tensor %s: value %lld (%g) is too large for %s; choose bf16 or f32",
-                             job->model->path, tensor_label(t), (long long)(first + i), (double)job->values[i],
-                             dtype_name(type));
-    return true;
-}
-
 static bool copy_piece(const Job *job, const Tensor *t, HashStream *check, int64_t first, int64_t n, Error *err) {
-    const uint8_t *source = t->data + bytes_of(t->type, first);
-    size_t bytes = bytes_of(t->type, n);
+    const uint8_t *source = t->data + cast_bytes(t->type, first);
+    size_t bytes = cast_bytes(t->type, n);
     sources_reach(job->sources, t->file, source + bytes);
     if (check) hash_stream_add(check, source, bytes);
     bool ok = true;
     if (job->options->cast)
-        ok = convert(job, t, source, first, n, err) &&
-             nib_tensor_write(job->nib, job->result, bytes_of(job->options->dtype, n), err);
+        ok = cast_values(&job->options->kernels, t, source, first, n, job->options->dtype, job->values, job->result,
+                         err) &&
+             nib_tensor_write(job->nib, job->result, cast_bytes(job->options->dtype, n), err);
     else
         ok = nib_tensor_write(job->nib, source, bytes, err);
     file_release(t->file, source, bytes);
@@ -116,7 +82,7 @@ static uint64_t expected_bytes(const Model *model, const WriteOptions *o) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < model->tensor_count; i++) {
         const Tensor *t = &model->tensors[i];
-        bytes += o->cast ? bytes_of(o->dtype, tensor_elements(t)) : t->bytes;
+        bytes += o->cast ? cast_bytes(o->dtype, tensor_elements(t)) : t->bytes;
     }
     return bytes;
 }
@@ -126,7 +92,7 @@ bool model_write_nib(Model *model, const char *path, const WriteOptions *o, Erro
     bool ok = true;
     if (o->cast) {
         job.values = mem_alloc(PIECE, sizeof *job.values, err);
-        job.result = job.values ? mem_alloc(bytes_of(o->dtype, PIECE), 1, err) : NULL;
+        job.result = job.values ? mem_alloc(cast_bytes(o->dtype, PIECE), 1, err) : NULL;
         ok = job.result != NULL;
     }
     ok = ok && (job.sources = sources_begin(model, err)) &&

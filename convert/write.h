@@ -2,15 +2,14 @@
 #ifndef CONVERT_WRITE_H
 #define CONVERT_WRITE_H
 
+#include "convert/cast.h"
 #include "formats/model.h"
 
 typedef struct WriteOptions {
     bool cast;   // to dtype; else each tensor keeps its type
     DType dtype; // f32, f16 or bf16
-    // The conversions, which live where this room cannot reach (quant/kernels). n elements, whole blocks.
-    void (*widen)(DType from, const void *src, float *dst, int64_t n);
-    void (*narrow)(DType to, const float *src, void *dst, int64_t n); // to nearest even
-    const char *program;                                              // "nibble 0.1.0", for the recipe
+    CastKernels kernels;
+    const char *program; // "nibble 0.1.0", for the recipe
 } WriteOptions;
 
 // Streams: a piece of a few MiB is in memory at a time. Adds to the model's recipe and, for a download, its

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { BUFFER_BYTES = 1 << 20, SYNC_BYTES = 16 << 20 };
@@ -123,22 +125,39 @@ struct FileOut {
 
 // The one temporary that has a name, for the signal handler: unlinked when the program is interrupted.
 static char *volatile pending;
+static void (*volatile on_interrupt)(void);
+
+// The child that is moving a finished file to its place (publish_unkilled); 0 while there is none.
+static volatile pid_t publisher;
 
 static void unlink_pending(int sig) {
     char *name = pending;
+    void (*cleanup)(void) = on_interrupt;
+    pid_t child = publisher;
+    if (child > 0) waitpid(child, NULL, 0); // so that nothing appears after the cleaning
     if (name) unlink(name);
+    if (cleanup) cleanup();
     signal(sig, SIG_DFL);
     raise(sig);
 }
 
-static void guard_pending(char *name) {
+static void catch_interrupts(void) {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    pending = name;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction old;
-        if (name && sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
             sigaction(signals[i], &(struct sigaction){.sa_handler = unlink_pending}, NULL);
     }
+}
+
+static void guard_pending(char *name) {
+    pending = name;
+    if (name) catch_interrupts();
+}
+
+void file_on_interrupt(void (*cleanup)(void)) {
+    on_interrupt = cleanup;
+    catch_interrupts();
 }
 
 static bool out_error(const FileOut *out, Error *err, const char *what) {
@@ -286,27 +305,54 @@ bool file_out_patch(FileOut *out, uint64_t at, const void *data, size_t size, Er
 
 uint64_t file_out_size(const FileOut *out) { return out->size; }
 
+// Gives a nameless file a name, then moves it over the old one. Returns 0 or errno.
+static int publish(int fd, const char *name, const char *path) {
+    char self[64];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    unlink(name);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) != 0) return errno;
+    if (rename(name, path) == 0) return 0;
+    int e = errno;
+    unlink(name);
+    return e;
+}
+
+// The same in a child that no signal meant for this process reaches: killed between the two steps, the program would
+// leave the new file under the temporary name. A child that was started ends its work.
+static int publish_unkilled(int fd, const char *name, const char *path) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    pid_t child = fork();
+    if (child == 0) _exit(publish(fd, name, path));
+    int status = 0, result = 0;
+    publisher = child;
+    if (child < 0) result = publish(fd, name, path);
+    while (child > 0 && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) {
+            result = errno;
+            break;
+        }
+    publisher = 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return result ? result : WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+}
+
+static bool out_publish(FileOut *out, Error *err) {
+    if (out->temporary) return rename(out->temporary, out->path) == 0 || out_error(out, err, "written");
+    char *name = temporary_name(out->path, err);
+    if (!name) return false;
+    errno = publish_unkilled(out->fd, name, out->path);
+    mem_free(name);
+    return errno == 0 || out_error(out, err, "written");
+}
+
 bool file_out_commit(FileOut *out, Error *err) {
     bool ok = out_flush(out, err);
     // The reservation may be longer than what came.
     if (ok && ftruncate(out->fd, (off_t)out->size) != 0) ok = out_error(out, err, "written");
     if (ok && fsync(out->fd) != 0 && errno != EINVAL) ok = out_error(out, err, "synced to the disk");
-    if (ok && !out->temporary) {
-        // Give the nameless file a name, then move it over the old one in one step.
-        char self[64];
-        snprintf(self, sizeof self, "/proc/self/fd/%d", out->fd);
-        char *name = temporary_name(out->path, err);
-        if (!name) {
-            file_out_abort(out);
-            return false;
-        }
-        unlink(name);
-        guard_pending(name);
-        if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) != 0) ok = out_error(out, err, "written");
-        out->temporary = name;
-    }
-    if (ok && rename(out->temporary, out->path) != 0) ok = out_error(out, err, "written");
-    if (!ok) {
+    if (!ok || !out_publish(out, err)) {
         file_out_abort(out);
         return false;
     }

@@ -44,4 +44,8 @@ uint64_t file_out_size(const FileOut *out);
 bool file_out_commit(FileOut *out, Error *err); // syncs, renames, frees out (also when it fails)
 void file_out_abort(FileOut *out);              // leaves what was there before; frees out. NULL is fine
 
+// Has this called when a signal ends the program, after the temporary file that it was at is gone. It may only do what
+// a signal handler may.
+void file_on_interrupt(void (*cleanup)(void));
+
 #endif

@@ -18,7 +18,7 @@ static char directory[64], source[128], nib[128], other[128];
 
 static void widen(DType from, const void *src, float *dst, int64_t n) { kernels_get()->to_f32[from](src, dst, n); }
 static void narrow(DType to, const float *src, void *dst, int64_t n) { kernels_get()->from_f32[to](src, dst, n); }
-static const WriteOptions as_it_is = {.program = "test", .widen = widen, .narrow = narrow};
+static const WriteOptions as_it_is = {.program = "test", .kernels = {widen, narrow}};
 
 static bool convert(const char *from, const char *to, const WriteOptions *options, Error *err) {
     Model *model = model_open(from, err);

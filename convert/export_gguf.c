@@ -1,0 +1,264 @@
+#include "convert/export.h"
+
+#include "convert/export_gguf_parts.h"
+#include "convert/export_split.h"
+#include "convert/export_tensor.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/outdir.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { QUANTIZATION_VERSION = 2 }; // of ggml's block types as they are today
+
+// What GGUF's engines call a family, and whether they turn neighbours (2i, 2i + 1) of a head where Hugging Face turns
+// i and i + head_dim/2: rows of q and k then move.
+typedef struct Architecture {
+    const char *family, *name;
+    bool neighbours;
+} Architecture;
+
+static const Architecture architectures[] = {{"llama", "llama", true}};
+
+// "general.file_type", for people: by the type that most elements have.
+static const struct {
+    DType type;
+    uint32_t file_type;
+} file_types[] = {{DT_F32, 0},  {DT_F16, 1},  {DT_BF16, 32}, {DT_Q8_0, 7},  {DT_Q4_0, 2},  {DT_Q4_1, 3},
+                  {DT_Q5_0, 8}, {DT_Q5_1, 9}, {DT_Q4_K, 15}, {DT_Q5_K, 17}, {DT_Q6_K, 18}, {DT_IQ4_NL, 25}};
+
+typedef struct Job {
+    const Model *model;
+    const ExportOptions *options;
+    const Architecture *architecture;
+    ExportItem *items;
+    Tensor *tensors; // the items' .out, as the writer wants them
+    size_t count;
+    float *rope_factors;
+    GgufMeta meta; // where there are several files: of the first, without the split.* keys
+    ExportSplit split;
+    uint64_t written;
+} Job;
+
+static bool find_architecture(Job *job, Error *err) {
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+        if (strcmp(architectures[i].family, job->model->desc.family) == 0) {
+            job->architecture = &architectures[i];
+            return true;
+        }
+    return error_set(err,
+                     "%s: models of the family %s cannot be exported to GGUF; a Hugging Face directory can be made",
+                     job->model->path, job->model->desc.family);
+}
+
+// ---- tensors
+
+static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err) {
+    if (t->dims <= 1)
+        *type = DT_F32;
+    else if (job->options->cast)
+        *type = job->options->dtype;
+    else if (t->type == DT_F32 || t->type == DT_F16 || t->type == DT_BF16)
+        *type = t->type;
+    else
+        return error_set(err, "%s: tensor %s is %s, which engines do not run; choose with --dtype f32, f16 or bf16",
+                         job->model->path, tensor_label(t), dtype_name(t->type));
+    return true;
+}
+
+static bool has_suffix(const char *name, const char *suffix) {
+    size_t n = strlen(name), s = strlen(suffix);
+    return n >= s && strcmp(name + n - s, suffix) == 0;
+}
+
+static bool is_rotated(const char *name) {
+    static const char *const rotated[] = {".attn_q.weight", ".attn_q.bias", ".attn_k.weight", ".attn_k.bias"};
+    for (size_t i = 0; i < sizeof rotated / sizeof *rotated; i++)
+        if (has_suffix(name, rotated[i])) return true;
+    return false;
+}
+
+static bool add_item(Job *job, const Tensor *t, Error *err) {
+    ExportItem *item = &job->items[job->count];
+    *item = (ExportItem){.out = *t, .from = t};
+    if (job->architecture->neighbours && is_rotated(t->name)) item->rotary = job->model->desc.head_dim;
+    bool ok = (dtype_is_block(t->type) || plain_type(job, t, &item->out.type, err)) && tensor_size(&item->out, err);
+    job->tensors[job->count++] = item->out;
+    return ok;
+}
+
+static bool add_rope_factors(Job *job, Error *err) {
+    static char name[] = "rope_freqs.weight";
+    const ModelDesc *desc = &job->model->desc;
+    if (!gguf_has_rope_factors(desc)) return true;
+    job->rope_factors = mem_alloc((size_t)desc->head_dim / 2, sizeof *job->rope_factors, err);
+    if (!job->rope_factors) return false;
+    gguf_rope_factors(desc, job->rope_factors);
+    ExportItem *item = &job->items[job->count];
+    *item = (ExportItem){.out = {.name = name, .type = DT_F32, .dims = 1, .shape = {desc->head_dim / 2}},
+                         .values = job->rope_factors};
+    bool ok = tensor_size(&item->out, err);
+    job->tensors[job->count++] = item->out;
+    return ok;
+}
+
+static bool add_items(Job *job, Error *err) {
+    size_t most = job->model->tensor_count + 1;
+    job->items = mem_alloc(most, sizeof *job->items, err);
+    job->tensors = job->items ? mem_alloc(most, sizeof *job->tensors, err) : NULL;
+    if (!job->tensors || !add_rope_factors(job, err)) return false;
+    for (size_t i = 0; i < job->model->tensor_count; i++)
+        if (!add_item(job, &job->model->tensors[i], err)) return false;
+    return true;
+}
+
+// ---- metadata
+
+static uint32_t file_type(const Job *job) {
+    int64_t elements[DT_COUNT] = {0}, most = -1;
+    uint32_t found = 0;
+    for (size_t i = 0; i < job->count; i++) elements[job->tensors[i].type] += tensor_elements(&job->tensors[i]);
+    for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
+        if (elements[file_types[i].type] > most) {
+            most = elements[file_types[i].type];
+            found = file_types[i].file_type;
+        }
+    return found;
+}
+
+// The model's file or directory, without an ending.
+static void add_name(Job *job) {
+    const char *path = job->model->path;
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start && path[start - 1] != '/') start--;
+    static const char *const endings[] = {".nib", ".gguf"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(endings[i]);
+        if (end - start > n && memcmp(path + end - n, endings[i], n) == 0) end -= n;
+    }
+    gguf_meta_text(&job->meta, "general.name", path + start, end - start);
+}
+
+static bool add_meta(Job *job, Error *err) {
+    GgufMeta *meta = &job->meta;
+    const char *architecture = job->architecture->name;
+    gguf_meta_text(meta, "general.architecture", architecture, strlen(architecture));
+    gguf_meta_text(meta, "general.type", "model", strlen("model"));
+    add_name(job);
+    gguf_meta_u32(meta, "general.file_type", file_type(job));
+    gguf_meta_u32(meta, "general.quantization_version", QUANTIZATION_VERSION);
+    gguf_meta_u32(meta, "general.alignment", GGUF_WRITE_ALIGN);
+    return (gguf_add_description(meta, &job->model->desc, architecture, err) ||
+            error_prefix(err, "%s", job->model->path)) &&
+           gguf_add_tokenizer(meta, job->model, job->options->pre, err) &&
+           (!meta->failed || error_set(err, "out of memory"));
+}
+
+// The keys that tell one of several files from the others; sizes do not depend on the values.
+static void add_split_keys(const Job *job, GgufMeta *meta, size_t file, size_t files) {
+    gguf_meta_u16(meta, "split.no", (uint16_t)file);
+    gguf_meta_u16(meta, "split.count", (uint16_t)files);
+    gguf_meta_i32(meta, "split.tensors.count", (int32_t)job->count);
+}
+
+// ---- files
+
+// Both are the most that it can be: where one starts, bytes up to the next multiple of the alignment are lost.
+static uint64_t head_bytes(const GgufMeta *meta) { return gguf_file_bytes(meta, NULL, 0) + GGUF_WRITE_ALIGN; }
+static uint64_t tensor_cost(const Tensor *t) {
+    static const GgufMeta none;
+    return gguf_file_bytes(&none, t, 1) - gguf_file_bytes(&none, NULL, 0) + GGUF_WRITE_ALIGN;
+}
+
+static bool plan_files(Job *job, Error *err) {
+    GgufMeta keys = {0};
+    add_split_keys(job, &keys, 0, 0);
+    bool ok = !keys.failed || error_set(err, "out of memory");
+    uint64_t head = head_bytes(&keys);
+    gguf_meta_free(&keys);
+    return ok && export_split(job->tensors, job->count, job->options->split, head + job->meta.size, head, tensor_cost,
+                              &job->split, err);
+}
+
+static bool sink(void *to, const void *data, size_t size, Error *err) { return gguf_write(to, data, size, err); }
+
+static bool write_tensors(const Job *job, GgufWriter *w, size_t first, size_t last, Error *err) {
+    for (size_t i = first; i < last; i++)
+        if (!export_tensor(&job->items[i], &job->options->kernels, sink, w, err) || !gguf_tensor_end(w, err))
+            return false;
+    return true;
+}
+
+static bool write_file(Job *job, const char *path, const GgufMeta *meta, size_t first, size_t last, Error *err) {
+    GgufWriter *w = gguf_create(path, meta, job->tensors + first, last - first, err);
+    if (!w) return false;
+    job->written += gguf_file_bytes(meta, job->tensors + first, last - first);
+    if (write_tensors(job, w, first, last, err)) return gguf_commit(w, err);
+    gguf_abort(w);
+    return false;
+}
+
+// One of several: all that they share is in the first.
+static bool write_part(Job *job, OutDir *dir, const char *name, size_t file, Error *err) {
+    const char *path = out_dir_file(dir, name, err);
+    GgufMeta meta = {0};
+    if (!path) return false;
+    if (file == 0) {
+        meta.data = mem_alloc(job->meta.size, 1, err);
+        if (!meta.data) return false;
+        memcpy(meta.data, job->meta.data, job->meta.size);
+        meta.size = meta.capacity = job->meta.size;
+        meta.count = job->meta.count;
+    }
+    add_split_keys(job, &meta, file, job->split.count);
+    bool ok = write_file(job, path, &meta, job->split.starts[file], job->split.starts[file + 1], err);
+    gguf_meta_free(&meta);
+    return ok;
+}
+
+static bool write_parts(Job *job, const char *path, Error *err) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t stem = strlen(base), size = stem + 32;
+    if (has_suffix(base, ".gguf")) stem -= strlen(".gguf");
+    char *name = mem_alloc(size, 1, err);
+    OutDir *dir = name ? out_dir_open_files(path, err) : NULL;
+    bool ok = dir != NULL;
+    for (size_t file = 0; ok && file < job->split.count; file++) {
+        snprintf(name, size, "%.*s-%05zu-of-%05zu.gguf", (int)stem, base, file + 1, job->split.count);
+        ok = write_part(job, dir, name, file, err);
+    }
+    mem_free(name);
+    if (ok) return out_dir_commit(dir, err);
+    out_dir_abort(dir);
+    return false;
+}
+
+static bool write_all(Job *job, const char *path, Error *err) {
+    progress_start("exporting", model_tensor_bytes(job->model), PROGRESS_BYTES);
+    bool ok =
+        job->split.count > 1 ? write_parts(job, path, err) : write_file(job, path, &job->meta, 0, job->count, err);
+    progress_end();
+    return ok;
+}
+
+bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
+                       Error *err) {
+    // Its rows and its vocabulary are in GGUF's own form, which the mapping below does not start from.
+    if (model->desc.rope.interleaved || model_file(model, "tokenizer.gguf"))
+        return error_set(err,
+                         "%s: came out of a GGUF file, and such models cannot be exported again yet; export the "
+                         "Hugging Face model that the GGUF was made from",
+                         model->path);
+    Job job = {.model = model, .options = options};
+    bool ok = find_architecture(&job, err) && add_items(&job, err) && add_meta(&job, err);
+    ok = ok && plan_files(&job, err) && write_all(&job, path, err);
+    if (ok) *result = (ExportResult){.files = job.split.count, .tensors = job.count, .bytes = job.written};
+    gguf_meta_free(&job.meta);
+    mem_free(job.split.starts);
+    mem_free(job.rope_factors);
+    mem_free(job.tensors);
+    mem_free(job.items);
+    return ok;
+}
