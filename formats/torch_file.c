@@ -366,12 +366,27 @@ static const ZipEntry *find_pickle(Reader *r, Error *err) {
     return found;
 }
 
+// The bytes of an entry, *inflated (to be freed) where they are not in the map as they are.
+static const uint8_t *read_entry(const ZipEntry *entry, uint64_t limit, uint8_t **inflated, Error *err) {
+    *inflated = entry->deflated ? zip_inflate(entry, limit, err) : NULL;
+    return entry->deflated ? *inflated : entry->data;
+}
+
 static bool check_records(const Reader *r, Error *err) {
+    static const char little[] = "little";
     if (find_record(r, "constants.pkl"))
         return error_set(err, "is a TorchScript program, not weights; save the model's state_dict()");
     const ZipEntry *order = find_record(r, "byteorder");
-    if (!order || (!order->deflated && order->size == 6 && memcmp(order->data, "little", 6) == 0)) return true;
-    return error_set(err, "its byteorder is not \"little\"; save it again on a little-endian machine");
+    if (!order) return true;
+    uint8_t *inflated = NULL;
+    bool same = false;
+    if (order->size == sizeof little - 1) {
+        const uint8_t *data = read_entry(order, order->size, &inflated, err);
+        if (!data) return false;
+        same = memcmp(data, little, sizeof little - 1) == 0;
+    }
+    mem_free(inflated);
+    return same || error_set(err, "its byteorder is not \"little\"; save it again on a little-endian machine");
 }
 
 static bool read_archive(Reader *r, Error *err) {
@@ -381,8 +396,8 @@ static bool read_archive(Reader *r, Error *err) {
     if (entry->size > PICKLE_MAX)
         return error_set(err, "data.pkl: is %llu bytes long; weights need no more than %d",
                          (unsigned long long)entry->size, PICKLE_MAX);
-    uint8_t *inflated = entry->deflated ? zip_inflate(entry, PICKLE_MAX, err) : NULL;
-    const uint8_t *data = entry->deflated ? inflated : entry->data;
+    uint8_t *inflated;
+    const uint8_t *data = read_entry(entry, PICKLE_MAX, &inflated, err);
     bool ok =
         data && (pickle_read(&r->pickle, data, (size_t)entry->size, globals, sizeof globals / sizeof *globals, err) ||
                  error_prefix(err, "data.pkl"));
