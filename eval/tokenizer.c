@@ -9,7 +9,7 @@
 #include "eval/normalize.h"
 #include "eval/pretokenize.h"
 #include "eval/token_decode.h"
-#include "formats/tokenizer_json.h"
+#include "formats/tokenizer_files.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,22 +75,17 @@ done:
 }
 
 Tokenizer *tokenizer_new(const Model *model, Error *err) {
-    static const char name[] = "tokenizer.json";
-    const ModelFile *file = model_file(model, name);
-    if (!file) {
-        error_set(err, "%s: has no %s; put the one of the model beside it", model->path, name);
-        return NULL;
-    }
+    const char *file;
     Tokenizer *t = mem_alloc(1, sizeof *t, err);
     if (!t) return NULL;
-    if (tokenizer_json_read(file->data, file->size, &t->spec, err) && bpe_init(&t->bpe, &t->spec, err) &&
-        normalizer_chain_init(&t->normalizers, &t->spec, err) &&
-        pre_tokenizer_chain_init(&t->pre_tokenizers, &t->spec, err) &&
-        decoder_chain_init(&t->decoders, &t->spec, err)) {
+    if (tokenizer_files_read(model, &t->spec, &file, err)) {
         t->size = t->spec.vocab.id_limit;
-        if (init_added(t, err)) return t;
+        if (bpe_init(&t->bpe, &t->spec, err) && normalizer_chain_init(&t->normalizers, &t->spec, err) &&
+            pre_tokenizer_chain_init(&t->pre_tokenizers, &t->spec, err) &&
+            decoder_chain_init(&t->decoders, &t->spec, err) && init_added(t, err))
+            return t;
+        error_prefix(err, "%s: %s", model->path, file);
     }
-    error_prefix(err, "%s: %s", model->path, name);
     tokenizer_free(t);
     return NULL;
 }

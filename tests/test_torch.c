@@ -72,12 +72,15 @@ static void test_places(void **state) {
 
 typedef struct Bytes {
     uint8_t *data;
-    size_t size;
+    size_t size, capacity;
 } Bytes;
 
 static void put(Bytes *b, const void *data, size_t size) {
-    b->data = realloc(b->data, b->size + size + 1);
-    if (!b->data) tiny_die("realloc");
+    if (b->size + size >= b->capacity) {
+        b->capacity = 2 * (b->size + size) + 64;
+        b->data = realloc(b->data, b->capacity);
+        if (!b->data) tiny_die("realloc");
+    }
     if (size) memcpy(b->data + b->size, data, size);
     b->size += size;
 }
@@ -128,7 +131,7 @@ static Bytes make_zip(const Record *records, size_t count) {
             uint8_t *packed = z.next_out;
             assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
             free(data.data);
-            data = (Bytes){packed, room - z.avail_out};
+            data = (Bytes){packed, room - z.avail_out, room};
             deflateEnd(&z);
         }
         put_record(&out, r, (uint32_t)data.size, size, crc, false, 0);
