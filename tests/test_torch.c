@@ -561,9 +561,9 @@ static void test_damage(void **state) {
     for (size_t n = 0; n < 2; n++) {
         size_t size;
         uint8_t *good = tiny_get(names[n], &size);
-        for (size_t cut = 0; cut < size; cut++) expect(good, cut, "a file cut short", "");
+        for (size_t cut = 0; cut < size; cut += 3) expect(good, cut, "a file cut short", "");
         for (size_t i = 0; i < size; i++) {
-            static const uint8_t masks[] = {1, 0x80, 0xff};
+            const uint8_t masks[] = {(uint8_t)(1 << i % 8), 0xff};
             for (size_t k = 0; k < sizeof masks; k++) {
                 Error err = {0};
                 good[i] ^= masks[k];
