@@ -38,7 +38,7 @@ static bool same_bytes(const Tensor *a, const Tensor *b) {
     return a && a->type == b->type && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
 }
 
-static bool add_tensor(Model *model, const Family *family, const SafeTensors *shard, const Tensor *t, Error *err) {
+static bool add_tensor(Model *model, const Family *family, const TensorFile *shard, const Tensor *t, Error *err) {
     char buf[MODEL_NAME];
     const char *name = family_internal_name(family, t->source, buf, sizeof buf);
     if (!name)
@@ -62,10 +62,10 @@ static bool check_tied_head(const Model *model, const Family *family, const HfWe
     *head = NULL;
     if (!model->desc.tied) return true;
     const char *head_name = family_source_name(family, "output.weight", buf, sizeof buf);
-    for (size_t i = 0; !*head && i < w->count; i++) *head = safetensors_find(w->shards[i], head_name);
+    for (size_t i = 0; !*head && i < w->count; i++) *head = tensor_file_find(w->shards[i], head_name);
     const Tensor *embedding = NULL;
     const char *embedding_name = family_source_name(family, "token_embd.weight", buf, sizeof buf);
-    for (size_t i = 0; !embedding && i < w->count; i++) embedding = safetensors_find(w->shards[i], embedding_name);
+    for (size_t i = 0; !embedding && i < w->count; i++) embedding = tensor_file_find(w->shards[i], embedding_name);
     if (!*head || !embedding || same_bytes(embedding, *head)) return true;
     return error_set(
         err,
@@ -78,13 +78,17 @@ static bool add_weights(Model *model, const Family *family, HfWeights *w, Error 
     const Tensor *tied_head;
     if (!check_tied_head(model, family, w, &tied_head, err)) return false;
     for (size_t s = 0; s < w->count; s++) {
-        SafeTensors *shard = w->shards[s];
+        TensorFile *shard = w->shards[s];
         for (size_t i = 0; i < shard->count; i++)
             if (&shard->tensors[i] != tied_head && !add_tensor(model, family, shard, &shard->tensors[i], err))
                 return false;
         if (!model_add_map(model, shard->map, err)) return false;
         model->file_bytes += shard->map->size;
         shard->map = NULL; // the model's now
+        while (shard->buffer_count) {
+            if (!model_add_buffer(model, shard->buffers[shard->buffer_count - 1], err)) return false;
+            shard->buffer_count--; // likewise
+        }
     }
     char name[MODEL_NAME], buf[MODEL_NAME];
     if (model_missing(model, name))

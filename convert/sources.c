@@ -76,7 +76,7 @@ static void next_file(SourceHash *s) {
 }
 
 void sources_reach(SourceHash *s, const FileMap *file, const void *end) {
-    if (s->idle) return;
+    if (s->idle || !file) return;
     while (s->state && s->model->maps[s->file] != file) next_file(s);
     size_t to = (size_t)((const uint8_t *)end - file->data);
     if (!s->state || to <= s->done) return;

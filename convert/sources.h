@@ -10,7 +10,7 @@ typedef struct SourceHash SourceHash;
 
 SourceHash *sources_begin(const Model *model, Error *err); // NULL with a message
 // Everything up to `end`, in a file that the model maps, is in memory now: it may be hashed. Call it in the files'
-// order.
+// order. A NULL file (a tensor that does not lie in one as it is) is passed over.
 void sources_reach(SourceHash *s, const FileMap *file, const void *end);
 // Hashes the rest and sets model->sources; frees s also when it fails.
 bool sources_end(SourceHash *s, Model *model, Error *err);

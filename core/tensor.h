@@ -14,7 +14,7 @@ typedef struct Tensor {
     DType type;
     int dims;
     int64_t shape[TENSOR_DIMS];
-    const uint8_t *data; // inside file
+    const uint8_t *data; // inside file, or in memory where that is NULL
     size_t bytes;
     const FileMap *file; // not owned
     Hash hash;           // what the bytes must hash to, where has_hash (a .nib says)

@@ -9,8 +9,7 @@
 #include "eval/normalize.h"
 #include "eval/pretokenize.h"
 #include "eval/token_decode.h"
-#include "formats/tokenizer_gguf.h"
-#include "formats/tokenizer_json.h"
+#include "formats/tokenizer_files.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,43 +74,18 @@ done:
     return ok;
 }
 
-// The files that a tokenizer can be made of, the preferred first.
-typedef struct TokenizerFile {
-    const char *name;
-    bool (*read)(const void *data, size_t size, TokenizerSpec *spec, Error *err);
-} TokenizerFile;
-
-static const TokenizerFile tokenizer_files[] = {
-    {"tokenizer.json", tokenizer_json_read},
-    {"tokenizer.gguf", tokenizer_gguf_read}, // a GGUF's metadata (convert/open_gguf.h)
-};
-
-static const ModelFile *find_file(const Model *model, const TokenizerFile **kind) {
-    for (size_t i = 0; i < sizeof tokenizer_files / sizeof *tokenizer_files; i++) {
-        const ModelFile *file = model_file(model, tokenizer_files[i].name);
-        *kind = &tokenizer_files[i];
-        if (file) return file;
-    }
-    return NULL;
-}
-
 Tokenizer *tokenizer_new(const Model *model, Error *err) {
-    const TokenizerFile *kind;
-    const ModelFile *file = find_file(model, &kind);
-    if (!file) {
-        error_set(err, "%s: has no %s; put the one of the model beside it", model->path, tokenizer_files[0].name);
-        return NULL;
-    }
+    const char *file;
     Tokenizer *t = mem_alloc(1, sizeof *t, err);
     if (!t) return NULL;
-    if (kind->read(file->data, file->size, &t->spec, err) && bpe_init(&t->bpe, &t->spec, err) &&
-        normalizer_chain_init(&t->normalizers, &t->spec, err) &&
-        pre_tokenizer_chain_init(&t->pre_tokenizers, &t->spec, err) &&
-        decoder_chain_init(&t->decoders, &t->spec, err)) {
+    if (tokenizer_files_read(model, &t->spec, &file, err)) {
         t->size = t->spec.vocab.id_limit;
-        if (init_added(t, err)) return t;
+        if (bpe_init(&t->bpe, &t->spec, err) && normalizer_chain_init(&t->normalizers, &t->spec, err) &&
+            pre_tokenizer_chain_init(&t->pre_tokenizers, &t->spec, err) &&
+            decoder_chain_init(&t->decoders, &t->spec, err) && init_added(t, err))
+            return t;
+        error_prefix(err, "%s: %s", model->path, file);
     }
-    error_prefix(err, "%s: %s", model->path, file->name);
     tokenizer_free(t);
     return NULL;
 }

@@ -1,6 +1,8 @@
 #include "formats/huggingface.h"
 
 #include "core/mem.h"
+#include "formats/safetensors.h"
+#include "formats/torch_file.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,12 +35,14 @@ bool hf_read_files(const char *directory, Model *model, Error *err) {
     return true;
 }
 
-static bool add_shard(HfWeights *w, const char *directory, const char *name, Error *err) {
+typedef TensorFile *OpenShard(const char *path, Error *err);
+
+static bool add_shard(HfWeights *w, const char *directory, const char *name, OpenShard *open, Error *err) {
     char *path = file_join(directory, name, err);
-    SafeTensors *st = path ? safetensors_open(path, err) : NULL;
+    TensorFile *shard = path ? open(path, err) : NULL;
     mem_free(path);
-    if (st) w->shards[w->count++] = st;
-    return st != NULL;
+    if (shard) w->shards[w->count++] = shard;
+    return shard != NULL;
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
@@ -71,13 +75,13 @@ static bool check_map(const cJSON *map, const char **names, const HfWeights *w, 
     cJSON_ArrayForEach(m, map) {
         const char *key = m->valuestring;
         const char **at = bsearch(&key, names, w->count, sizeof *names, by_text);
-        if (!safetensors_find(w->shards[at - names], m->string))
+        if (!tensor_file_find(w->shards[at - names], m->string))
             return error_set(err, "tensor %.200s is not in %.200s, where the index says it is", m->string, key);
     }
     return true;
 }
 
-static bool open_shards(HfWeights *w, const char *directory, const cJSON *index, Error *err) {
+static bool open_shards(HfWeights *w, const char *directory, const cJSON *index, OpenShard *open, Error *err) {
     const cJSON *map = json_member(index, "weight_map");
     if (!cJSON_IsObject(map) || !map->child) return error_set(err, "\"weight_map\" is missing or empty");
     JsonIndex *unique = json_index_new(map, err);
@@ -85,20 +89,20 @@ static bool open_shards(HfWeights *w, const char *directory, const cJSON *index,
     mem_free(unique);
     size_t n = 0;
     const char **names = shard_names(map, &n, err);
-    bool ok = names && (w->shards = mem_alloc(n, sizeof(SafeTensors *), err));
-    for (size_t i = 0; ok && i < n; i++) ok = add_shard(w, directory, names[i], err);
+    bool ok = names && (w->shards = mem_alloc(n, sizeof(TensorFile *), err));
+    for (size_t i = 0; ok && i < n; i++) ok = add_shard(w, directory, names[i], open, err);
     ok = ok && check_map(map, names, w, err);
     mem_free(names);
     return ok;
 }
 
-static bool open_index(HfWeights *w, const char *directory, const char *path, Error *err) {
+static bool open_index(HfWeights *w, const char *directory, const char *path, OpenShard *open, Error *err) {
     size_t size;
     char *text = file_read(path, INDEX_MAX, &size, err);
     if (!text) return false;
     cJSON *index = json_bounded(text, size, INDEX_VALUES, err) ? json_parse(text, size, err) : NULL;
     mem_free(text);
-    bool ok = index && open_shards(w, directory, index, err);
+    bool ok = index && open_shards(w, directory, index, open, err);
     cJSON_Delete(index);
     return ok || error_prefix(err, "%s", path);
 }
@@ -119,15 +123,10 @@ static char *find_weights(const char *directory, int *which, Error *err) {
 }
 
 static bool open_weights(HfWeights *w, const char *directory, int which, const char *path, Error *err) {
-    switch (which) {
-    case SINGLE:
-        w->shards = mem_alloc(1, sizeof(SafeTensors *), err);
-        return w->shards && add_shard(w, directory, places[SINGLE], err);
-    case INDEX: return open_index(w, directory, path, err);
-    default:
-        return error_set(
-            err, "%s: is a PyTorch pickle, which is not supported; fetch the safetensors version of the model", path);
-    }
+    OpenShard *open = which == PICKLE || which == PICKLE_INDEX ? torch_file_open : safetensors_open;
+    if (which == INDEX || which == PICKLE_INDEX) return open_index(w, directory, path, open, err);
+    w->shards = mem_alloc(1, sizeof *w->shards, err);
+    return w->shards && add_shard(w, directory, places[which], open, err);
 }
 
 bool hf_open_weights(const char *directory, HfWeights *w, Error *err) {
@@ -135,8 +134,10 @@ bool hf_open_weights(const char *directory, HfWeights *w, Error *err) {
     int which;
     char *path = find_weights(directory, &which, err);
     if (which == NONE)
-        return error_set(err, "%s: has no weights: neither model.safetensors nor %s is there", directory,
-                         places[INDEX]);
+        return error_set(err,
+                         "%s: has no weights: neither model.safetensors nor pytorch_model.bin is there, nor an "
+                         "index of shards",
+                         directory);
     bool ok = path && open_weights(w, directory, which, path, err);
     mem_free(path);
     if (!ok) hf_close_weights(w);
@@ -144,7 +145,7 @@ bool hf_open_weights(const char *directory, HfWeights *w, Error *err) {
 }
 
 void hf_close_weights(HfWeights *w) {
-    for (size_t i = 0; i < w->count; i++) safetensors_close(w->shards[i]);
+    for (size_t i = 0; i < w->count; i++) tensor_file_close(w->shards[i]);
     mem_free(w->shards);
     *w = (HfWeights){0};
 }

@@ -60,12 +60,14 @@ void model_free(Model *model) {
         mem_free(model->files[i].data);
     }
     for (size_t i = 0; i < model->map_count; i++) file_unmap(model->maps[i]);
+    for (size_t i = 0; i < model->buffer_count; i++) mem_free(model->buffers[i]);
     cJSON_Delete(model->recipe);
     cJSON_Delete(model->sources);
     mem_free(model->tensors);
     mem_free(model->slots);
     mem_free(model->files);
     mem_free(model->maps);
+    mem_free(model->buffers);
     mem_free(model->path);
     mem_free(model);
 }
@@ -113,6 +115,13 @@ bool model_add_file(Model *model, const char *name, const void *data, size_t siz
 bool model_add_map(Model *model, FileMap *map, Error *err) {
     if (!mem_grow(&model->maps, model->map_count, &model->map_capacity, sizeof *model->maps, err)) return false;
     model->maps[model->map_count++] = map;
+    return true;
+}
+
+bool model_add_buffer(Model *model, void *buffer, Error *err) {
+    if (!mem_grow(&model->buffers, model->buffer_count, &model->buffer_capacity, sizeof *model->buffers, err))
+        return false;
+    model->buffers[model->buffer_count++] = buffer;
     return true;
 }
 

@@ -84,6 +84,8 @@ typedef struct Model {
     size_t file_count, file_capacity;
     FileMap **maps; // what the tensors point into
     size_t map_count, map_capacity;
+    void **buffers; // memory that tensors point into, where their bytes do not lie in a file as they are
+    size_t buffer_count, buffer_capacity;
     cJSON *recipe;       // array: the steps that made it, oldest first; empty for a download
     cJSON *sources;      // array of {"file","bytes","xxh3"}: what the first step read; NULL for a download until hashed
     uint64_t file_bytes; // on disk: the .nib, or the weight files of a directory
@@ -106,6 +108,7 @@ const ModelFile *model_file(const Model *model, const char *name);
 bool model_add_tensor(Model *model, const Tensor *tensor, Error *err);
 bool model_add_file(Model *model, const char *name, const void *data, size_t size, Error *err); // copies
 bool model_add_map(Model *model, FileMap *map, Error *err);
+bool model_add_buffer(Model *model, void *buffer, Error *err); // from mem_alloc
 
 uint64_t model_tensor_bytes(const Model *model);
 double model_bits_per_weight(const Model *model); // over all tensors

@@ -96,7 +96,7 @@ static int by_place(const void *a, const void *b) {
     return strcmp(x->source, y->source);
 }
 
-static bool check_cover(const SafeTensors *st, size_t data_start, Error *err) {
+static bool check_cover(const TensorFile *st, size_t data_start, Error *err) {
     const uint8_t *at = st->map->data + data_start, *end = st->map->data + st->map->size;
     for (size_t i = 0; i < st->count; i++) {
         const Tensor *t = &st->tensors[i];
@@ -109,19 +109,7 @@ static bool check_cover(const SafeTensors *st, size_t data_start, Error *err) {
     return at == end || error_set(err, "the last %td bytes belong to no tensor", end - at);
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp((*(const Tensor *const *)a)->source, (*(const Tensor *const *)b)->source);
-}
-
-static bool make_index(SafeTensors *st, Error *err) {
-    st->by_name = mem_alloc(st->count, sizeof *st->by_name, err);
-    if (!st->by_name) return false;
-    for (size_t i = 0; i < st->count; i++) st->by_name[i] = &st->tensors[i];
-    qsort(st->by_name, st->count, sizeof *st->by_name, by_name);
-    return true;
-}
-
-static bool read_header(SafeTensors *st, Error *err) {
+static bool read_header(TensorFile *st, Error *err) {
     const FileMap *map = st->map;
     if (map->size < LENGTH_BYTES) return error_set(err, "is too short (%zu bytes) to be a safetensors file", map->size);
     uint64_t length = read_u64(map->data);
@@ -156,37 +144,21 @@ static bool read_header(SafeTensors *st, Error *err) {
     }
     if (ok) {
         qsort(st->tensors, st->count, sizeof *st->tensors, by_place);
-        ok = check_cover(st, data_start, err) && make_index(st, err);
+        ok = check_cover(st, data_start, err) && tensor_file_index(st, err);
     }
     mem_free(index);
     cJSON_Delete(header);
     return ok;
 }
 
-SafeTensors *safetensors_open(const char *path, Error *err) {
-    SafeTensors *st = mem_alloc(1, sizeof *st, err);
+TensorFile *safetensors_open(const char *path, Error *err) {
+    TensorFile *st = mem_alloc(1, sizeof *st, err);
     if (!st) return NULL;
     st->map = file_map(path, err);
     if (st->map && !read_header(st, err))
         error_prefix(err, "%s", path);
     else if (st->map)
         return st;
-    safetensors_close(st);
+    tensor_file_close(st);
     return NULL;
-}
-
-void safetensors_close(SafeTensors *st) {
-    if (!st) return;
-    for (size_t i = 0; i < st->count; i++) mem_free(st->tensors[i].source);
-    mem_free(st->tensors);
-    mem_free(st->by_name);
-    file_unmap(st->map);
-    mem_free(st);
-}
-
-const Tensor *safetensors_find(const SafeTensors *st, const char *source) {
-    Tensor key = {.source = (char *)(uintptr_t)source};
-    const Tensor *wanted = &key;
-    const Tensor **found = bsearch(&wanted, st->by_name, st->count, sizeof *st->by_name, by_name);
-    return found ? *found : NULL;
 }

@@ -9,20 +9,9 @@
 #ifndef FORMATS_SAFETENSORS_H
 #define FORMATS_SAFETENSORS_H
 
-#include "core/tensor.h"
+#include "formats/tensor_file.h"
 
-typedef struct SafeTensors {
-    FileMap *map;
-    Tensor *tensors;        // in file order; .source is the name, .name is NULL
-    const Tensor **by_name; // the same, sorted by name
-    size_t count;
-} SafeTensors;
-
-// NULL with a message naming file and tensor. Free with safetensors_close.
-SafeTensors *safetensors_open(const char *path, Error *err);
-void safetensors_close(SafeTensors *st); // NULL is fine
-
-// The tensor of that name, or NULL.
-const Tensor *safetensors_find(const SafeTensors *st, const char *source);
+// Its tensors are in file order. NULL with a message naming file and tensor.
+TensorFile *safetensors_open(const char *path, Error *err);
 
 #endif

@@ -65,10 +65,10 @@ static void write_case(const char *path, const char *header) {
 
 static void expect(const char *path, const char *header, const char *says) {
     Error err = {0};
-    SafeTensors *st = safetensors_open(path, &err);
+    TensorFile *st = safetensors_open(path, &err);
     if (says ? st != NULL || !strstr(err.text, says) || !strstr(err.text, path) : st == NULL)
         fail_msg("%s\nexpected: %s\nsaid: %s", header, says ? says : "nothing", st ? "nothing" : err.text);
-    safetensors_close(st);
+    tensor_file_close(st);
 }
 
 static void test_cases(void **state) {
@@ -90,18 +90,18 @@ static void test_contents(void **state) {
     snprintf(path, sizeof path, "%s/x.safetensors", dir);
     write_case(path, "{" B("[4]", "[8,16]") "," A("[2,1]", "[0,8]") "}");
     Error err = {0};
-    SafeTensors *st = safetensors_open(path, &err);
+    TensorFile *st = safetensors_open(path, &err);
     assert_non_null(st);
     assert_int_equal(st->count, 2);
     assert_string_equal(st->tensors[0].source, "a"); // in file order
-    const Tensor *b = safetensors_find(st, "b");
+    const Tensor *b = tensor_file_find(st, "b");
     assert_ptr_equal(b, &st->tensors[1]);
     assert_int_equal(b->type, DT_F16);
     assert_int_equal(b->bytes, 8);
     assert_ptr_equal(b->data, st->map->data + st->map->size - 8);
-    assert_null(safetensors_find(st, "c"));
+    assert_null(tensor_file_find(st, "c"));
     assert_int_equal(st->tensors[0].dims, 2);
-    safetensors_close(st);
+    tensor_file_close(st);
     tiny_remove(dir);
 }
 

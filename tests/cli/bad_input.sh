@@ -107,7 +107,13 @@ tries "an index that leads elsewhere" "leads outside the directory"
 rm "$weights"
 tries "no weights" "has no weights"
 : >"$model/pytorch_model.bin"
-tries "PyTorch weights" "PyTorch pickle, which is not supported"
+tries "PyTorch weights that are none" "does not start as a zip archive"
+cp tests/data/torch/legacy.pt "$model/pytorch_model.bin"
+tries "PyTorch weights of old" "in the format of PyTorch before 1.6"
+head -c 3000 tests/data/torch/kinds-2.pt >"$model/pytorch_model.bin"
+tries "PyTorch weights cut short" "has no zip end record: is the file cut short?"
+cp tests/data/torch/kinds-2.pt "$model/pytorch_model.bin"
+tries "PyTorch weights of another model" "tensor f32 is none that the family llama has"
 
 # ---- config
 config '"llama"' '"mamba2"'
