@@ -58,7 +58,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; commands[i]; i++)
         if (strcmp(name, commands[i]->name) == 0) {
-            runtime_setup(commands[i], argv);
+            runtime_setup(argv);
             return commands[i]->run(argc - 1, argv + 1);
         }
     fprintf(stderr, "nibble: there is no command \"%s\" (see nibble --help)\n", name);

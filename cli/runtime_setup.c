@@ -2,6 +2,7 @@
 
 #include "core/cpu.h"
 #include <cblas.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <unistd.h>
@@ -35,13 +36,13 @@ static bool set_missing(const char *name, const char *value) {
     return value && !getenv(name) && setenv(name, value, 0) == 0;
 }
 
-void runtime_setup(const Command *command, char **argv) {
-    if (command != &command_eval && command != &command_generate) return;
+void runtime_setup(char **argv) {
     bool changed = set_missing("OPENBLAS_CORETYPE", better_core());
+    if (set_missing("OPENBLAS_NUM_THREADS", "1")) changed = true;
     if (!getenv("OMP_WAIT_POLICY") && set_missing("GOMP_SPINCOUNT", "1000")) changed = true;
     // Where that fails (no /proc, perhaps) all is slower and the results are the same.
     if (changed) execv("/proc/self/exe", argv);
 #ifdef OPENBLAS_VERSION
-    openblas_set_num_threads(1);
+    openblas_set_num_threads(1); // the user may have asked for more: they would fight with ours
 #endif
 }
