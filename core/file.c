@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,14 +128,15 @@ struct FileOut {
 static char *volatile pending;
 static void (*volatile on_interrupt)(void);
 
-// The child that is moving a finished file to its place (publish_unkilled); 0 while there is none.
+// The child that is moving a finished file to its place (publish_unkilled); 0: none, -1: about to be.
 static volatile pid_t publisher;
 
 static void unlink_pending(int sig) {
     char *name = pending;
     void (*cleanup)(void) = on_interrupt;
-    pid_t child = publisher;
-    if (child > 0) waitpid(child, NULL, 0); // so that nothing appears after the cleaning
+    // Nothing may appear after the cleaning. Only another thread can find -1 here: the one that forks blocks signals.
+    while (publisher == -1) sched_yield();
+    if (publisher > 0) waitpid(publisher, NULL, 0);
     if (name) unlink(name);
     if (cleanup) cleanup();
     signal(sig, SIG_DFL);
@@ -323,10 +325,11 @@ static int publish_unkilled(int fd, const char *name, const char *path) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
+    publisher = -1;
     pid_t child = fork();
     if (child == 0) _exit(publish(fd, name, path));
     int status = 0, result = 0;
-    publisher = child;
+    publisher = child > 0 ? child : 0;
     if (child < 0) result = publish(fd, name, path);
     while (child > 0 && waitpid(child, &status, 0) < 0)
         if (errno != EINTR) {

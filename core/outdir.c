@@ -92,14 +92,15 @@ static OutDir *open_dir(const char *path, bool files_alone, Error *err) {
         return NULL;
     }
     snprintf(dir->temporary, n + 32, "%s.tmp-%ld", dir->path, (long)getpid());
-    if (mkdir(dir->temporary, 0777) != 0) {
-        system_error(err, dir->path, "written");
-        free_dir(dir);
-        return NULL;
-    }
+    // First the watch, then the directory: an interrupt between the two must find it.
     pending = dir;
     file_on_interrupt(remove_pending);
-    return dir;
+    if (mkdir(dir->temporary, 0777) == 0) return dir;
+    system_error(err, dir->path, "written");
+    file_on_interrupt(NULL);
+    pending = NULL;
+    free_dir(dir);
+    return NULL;
 }
 
 OutDir *out_dir_open(const char *path, Error *err) { return open_dir(path, false, err); }

@@ -136,14 +136,14 @@ check "kill -9 leaves the old GGUF or the new one" [ $whole = 1 ]
 whole=1 clean=1
 for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
     for signal in KILL TERM; do
-        rm -rf "$TMP/dir"
-        mkdir "$TMP/dir"
-        "$NIBBLE" export -q "$TMP/k.nib" -o "$TMP/dir/hf/" >/dev/null 2>&1 &
+        dir="$TMP/dir.$try.$signal" # its own: what a killed program's child still moves disturbs no other
+        mkdir "$dir"
+        "$NIBBLE" export -q "$TMP/k.nib" -o "$dir/hf/" >/dev/null 2>&1 &
         sleep "0.00$((try % 8))"
         kill -$signal $! 2>/dev/null
         wait $! 2>/dev/null
-        [ ! -e "$TMP/dir/hf" ] || diff -r "$TMP/dir/hf" "$TMP/hf" >/dev/null || whole=0
-        [ $signal = KILL ] || [ -z "$(ls -A "$TMP/dir" | grep tmp)" ] || clean=0
+        [ ! -e "$dir/hf" ] || diff -r "$dir/hf" "$TMP/hf" >/dev/null || whole=0
+        [ $signal = KILL ] || [ -z "$(ls -A "$dir" | grep tmp)" ] || clean=0
     done
 done
 check "a killed export leaves a whole directory or none" [ $whole = 1 ]
