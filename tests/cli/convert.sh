@@ -17,6 +17,8 @@ check() {
     fi
 }
 
+# A killed program's child may still be giving a finished file its name: a moment later nothing is left of it.
+settle() { for wait in 1 2 3 4 5 6 7 8 9 10; do ls -A "$1" | grep -q 'tmp-' || break; sleep 0.2; done; }
 says() { text=$1; shift; "$@" >"$TMP/said" 2>&1; grep -qF -- "$text" "$TMP/said" || { cat "$TMP/said"; false; }; }
 usage() { "$NIBBLE" "$@" >"$TMP/said" 2>&1; [ $? = 2 ] && [ "$(wc -l <"$TMP/said")" = 1 ]; }
 
@@ -49,6 +51,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     sleep "0.00$((try % 10))"
     kill -9 $! 2>/dev/null
     wait $! 2>/dev/null
+    settle "$TMP/out"
     cmp -s "$TMP/out/a.nib" "$TMP/a.nib" && only a.nib || whole=0
 done
 check "kill -9 leaves the old output or the new one" [ $whole = 1 ]

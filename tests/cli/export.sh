@@ -17,6 +17,8 @@ check() {
         failed=1
     fi
 }
+# A killed program's child may still be giving a finished file its name: a moment later nothing is left of it.
+settle() { for wait in 1 2 3 4 5 6 7 8 9 10; do ls -A "$1" | grep -q 'tmp-' || break; sleep 0.2; done; }
 says() { text=$1; shift; "$@" >"$TMP/said" 2>&1; grep -qF -- "$text" "$TMP/said" || { cat "$TMP/said"; false; }; }
 export_() { "$NIBBLE" export -q "$@"; }
 
@@ -127,6 +129,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
     sleep "0.00$((try % 8))"
     kill -9 $! 2>/dev/null
     wait $! 2>/dev/null
+    settle "$TMP/out"
     { cmp -s "$TMP/out/k.gguf" "$TMP/again/kjv.gguf" || cmp -s "$TMP/out/k.gguf" "$TMP/q.gguf"; } &&
         [ "$(ls -A "$TMP/out")" = k.gguf ] || whole=0
 done
