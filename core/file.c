@@ -180,8 +180,7 @@ static void out_free(FileOut *out) {
     mem_free(out);
 }
 
-// The directory part of path, "." where it has none.
-static char *directory_of(const char *path, Error *err) {
+char *file_directory(const char *path, Error *err) {
     const char *slash = strrchr(path, '/');
     if (!slash) return mem_text(".", 1, err);
     return slash == path ? mem_text("/", 1, err) : mem_text(path, (size_t)(slash - path), err);
@@ -206,7 +205,7 @@ FileOut *file_out_open(const char *path, uint64_t expected, Error *err) {
     char *real = realpath(path, NULL);
     out->path = mem_text(real ? real : path, strlen(real ? real : path), err);
     free(real);
-    out->directory = out->path ? directory_of(out->path, err) : NULL;
+    out->directory = out->path ? file_directory(out->path, err) : NULL;
     out->buffer = out->directory ? mem_alloc(BUFFER_BYTES, 1, err) : NULL;
     if (!out->buffer) goto fail;
 #ifdef O_TMPFILE
@@ -350,6 +349,13 @@ static bool out_publish(FileOut *out, Error *err) {
     return errno == 0 || out_error(out, err, "written");
 }
 
+void file_sync_directory(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    fsync(fd);
+    close(fd);
+}
+
 bool file_out_commit(FileOut *out, Error *err) {
     bool ok = out_flush(out, err);
     // The reservation may be longer than what came.
@@ -360,11 +366,7 @@ bool file_out_commit(FileOut *out, Error *err) {
         return false;
     }
     // The name itself is in the directory: sync that too. A failure here loses nothing that was there before.
-    int fd = open(out->directory, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
+    file_sync_directory(out->directory);
     out_free(out);
     return true;
 }

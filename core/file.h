@@ -31,6 +31,12 @@ uint64_t file_size(const char *path);         // 0 where it is not there
 // directory + "/" + name, refusing names that leave the directory ("..", absolute ones). Free with mem_free.
 char *file_join(const char *directory, const char *name, Error *err);
 
+// The directory part of a path, "." where it has none. Free with mem_free.
+char *file_directory(const char *path, Error *err);
+
+// Puts a directory's names on the disk; where that fails nothing that was there before is lost.
+void file_sync_directory(const char *path);
+
 typedef struct FileOut FileOut;
 
 // Starts the file that will replace `path`; reserves `expected` bytes (0: unknown) so that a full disk is found now.

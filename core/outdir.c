@@ -72,12 +72,6 @@ static bool place_is_free(const char *path, Error *err) {
     return is_empty(path) || error_set(err, "%s: is there and is not empty; name another directory or remove it", path);
 }
 
-static char *parent_of(const char *path, Error *err) {
-    const char *slash = strrchr(path, '/');
-    if (!slash) return mem_text(".", 1, err);
-    return slash == path ? mem_text("/", 1, err) : mem_text(path, (size_t)(slash - path), err);
-}
-
 static OutDir *open_dir(const char *path, bool files_alone, Error *err) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
@@ -85,7 +79,7 @@ static OutDir *open_dir(const char *path, bool files_alone, Error *err) {
     if (!dir) return NULL;
     dir->files_alone = files_alone;
     dir->path = mem_text(path, n, err);
-    dir->parent = dir->path ? parent_of(dir->path, err) : NULL;
+    dir->parent = dir->path ? file_directory(dir->path, err) : NULL;
     dir->temporary = dir->parent ? mem_alloc(n + 32, 1, err) : NULL;
     if (!dir->temporary || (!files_alone && !place_is_free(dir->path, err))) {
         free_dir(dir);
@@ -121,13 +115,6 @@ const char *out_dir_file(OutDir *dir, const char *name, Error *err) {
     return f->path;
 }
 
-static void sync_directory(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
-    close(fd);
-}
-
 // All targets are looked at before the first file moves.
 static bool move_files(OutDir *dir, Error *err) {
     bool ok = true;
@@ -146,7 +133,7 @@ static bool move_files(OutDir *dir, Error *err) {
 }
 
 bool out_dir_commit(OutDir *dir, Error *err) {
-    sync_directory(dir->temporary);
+    file_sync_directory(dir->temporary);
     bool ok = dir->files_alone ? move_files(dir, err)
                                : rename(dir->temporary, dir->path) == 0 || system_error(err, dir->path, "written");
     if (!ok) {
@@ -154,7 +141,7 @@ bool out_dir_commit(OutDir *dir, Error *err) {
         return false;
     }
     pending = NULL;
-    sync_directory(dir->parent);
+    file_sync_directory(dir->parent);
     free_dir(dir);
     return true;
 }
