@@ -33,18 +33,21 @@ typedef struct Slices {
     Slice *items;
     size_t count, capacity;
     int64_t max_elements;
-    size_t max_bytes; // of a result
+    size_t max_bytes;  // of a result
+    size_t max_source; // of a slice whose rows are put together
 } Slices;
 
 // What a thread works with.
 typedef struct Bench {
     float *values;
     uint8_t *result;
+    uint8_t *source; // where rows are put together
 } Bench;
 
 // What computing a slice came to; settled in order, so that the first error is the first in the file.
 typedef struct Outcome {
-    const uint8_t *data; // the slice in its new type
+    const uint8_t *source; // the slice as it was
+    const uint8_t *data;   // in its new type
     size_t bytes;
     Scan scan;
     bool overflow;
@@ -68,21 +71,21 @@ static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
             size_t bytes = rows_bytes(t, job->plan[i].type, s.rows);
             if (s.rows * cols > slices->max_elements) slices->max_elements = s.rows * cols;
             if (bytes > slices->max_bytes) slices->max_bytes = bytes;
+            bytes = t->layout ? rows_bytes(t, t->type, s.rows) : 0;
+            if (bytes > slices->max_source) slices->max_source = bytes;
             row += s.rows;
         } while (row < rows);
     }
     return true;
 }
 
-static const uint8_t *slice_source(const Tensor *t, const Slice *s) { return t->data + rows_bytes(t, t->type, s->row); }
-
 static Outcome slice_compute(const QuantJob *job, const Slice *s, const Bench *bench) {
     const Kernels *kernels = kernels_get();
     const Tensor *t = &job->model->tensors[s->tensor];
     DType type = job->plan[s->tensor].type;
-    const uint8_t *source = slice_source(t, s);
+    const uint8_t *source = tensor_read(t, s->row, s->rows, bench->source);
     int64_t n = s->rows * tensor_cols(t);
-    Outcome out = {.data = bench->result, .bytes = rows_bytes(t, type, s->rows)};
+    Outcome out = {.source = source, .data = bench->result, .bytes = rows_bytes(t, type, s->rows)};
 
     kernels->to_f32[t->type](source, bench->values, n);
     out.scan = scan_values(bench->values, n);
@@ -152,14 +155,18 @@ static bool tensor_end(Writer *w, size_t tensor, Error *err) {
 
 static bool slice_write(Writer *w, const Slice *s, const Outcome *out, Error *err) {
     const Tensor *t = &w->job->model->tensors[s->tensor];
-    const uint8_t *source = slice_source(t, s);
-    size_t bytes = rows_bytes(t, t->type, s->rows), before = (size_t)(source - t->data);
+    size_t bytes = rows_bytes(t, t->type, s->rows);
     if (s->row == 0 && !tensor_begin(w, s->tensor, err)) return false;
-    if (w->hash) hash_stream_add(w->hash, source, bytes);
-    sources_reach(w->sources, t->file, source + bytes);
+    if (w->hash) hash_stream_add(w->hash, out->source, bytes);
+    sources_reach(w->sources, t->file, out->source + bytes);
     if (!slice_check(w->job, s, out, err) || !nib_tensor_write(w->nib, out->data, out->bytes, err)) return false;
-    if (before > RELEASE_BACK) before = RELEASE_BACK;
-    file_release(t->file, source - before, bytes + before);
+    if (t->layout) {
+        tensor_release(t, s->row, s->rows);
+    } else {
+        size_t before = (size_t)(out->source - t->data);
+        if (before > RELEASE_BACK) before = RELEASE_BACK;
+        file_release(t->file, out->source - before, bytes + before);
+    }
     progress_add(bytes);
     return s->row + s->rows < tensor_rows(t) || tensor_end(w, s->tensor, err);
 }
@@ -169,6 +176,7 @@ static bool benches_make(Bench *benches, int count, const Slices *slices, Error 
         benches[i].values = mem_alloc((size_t)slices->max_elements, sizeof(float), err);
         benches[i].result = benches[i].values ? mem_alloc(slices->max_bytes, 1, err) : NULL;
         if (!benches[i].result) return false;
+        if (slices->max_source && !(benches[i].source = mem_alloc(slices->max_source, 1, err))) return false;
     }
     return true;
 }
@@ -177,6 +185,7 @@ static void benches_free(Bench *benches, int count) {
     for (int i = 0; benches && i < count; i++) {
         mem_free(benches[i].values);
         mem_free(benches[i].result);
+        mem_free(benches[i].source);
     }
     mem_free(benches);
 }

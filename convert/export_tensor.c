@@ -13,6 +13,7 @@ typedef struct Stream {
     ExportSink *sink;
     void *to;
     HashStream *check; // where the source states a hash
+    uint8_t *source;   // a piece whose rows are put together
     uint8_t *rows;     // a piece in the source's type, its rows in their new order
     float *values;     // a piece, where the type changes
     uint8_t *result;   // a piece in the new type
@@ -31,7 +32,10 @@ static bool piece(const Stream *s, int64_t first, int64_t n, Error *err) {
     const Tensor *from = s->item->from;
     DType to = s->item->out.type;
     size_t bytes = cast_bytes(from->type, n);
-    const uint8_t *source = from->data + cast_bytes(from->type, first), *data = source;
+    int64_t cols = tensor_cols(from), row = first / cols, rows = n / cols; // whole rows where there is a layout
+    const uint8_t *source =
+        from->layout ? tensor_read(from, row, rows, s->source) : from->data + cast_bytes(from->type, first);
+    const uint8_t *data = source;
     if (s->check) hash_stream_add(s->check, source, bytes);
     if (s->item->rotary) {
         alternate(source, s->rows, s->item->rotary, bytes / (size_t)s->item->rotary);
@@ -42,7 +46,10 @@ static bool piece(const Stream *s, int64_t first, int64_t n, Error *err) {
         data = s->result;
     }
     bool ok = s->sink(s->to, data, cast_bytes(to, n), err);
-    file_release(from->file, source, bytes);
+    if (from->layout)
+        tensor_release(from, row, rows);
+    else
+        file_release(from->file, source, bytes);
     progress_add(bytes);
     return ok;
 }
@@ -69,6 +76,7 @@ static bool head_elements(const ExportItem *item, int64_t *n, Error *err) {
 static bool stream_buffers(Stream *s, int64_t step, Error *err) {
     const ExportItem *item = s->item;
     int64_t elements = tensor_elements(item->from), n = elements < step ? elements : step;
+    if (item->from->layout && !(s->source = mem_alloc(cast_bytes(item->from->type, n), 1, err))) return false;
     if (item->rotary && !(s->rows = mem_alloc(cast_bytes(item->from->type, n), 1, err))) return false;
     if (item->out.type == item->from->type) return true;
     s->values = mem_alloc((size_t)n, sizeof *s->values, err);
@@ -80,6 +88,10 @@ bool export_tensor(const ExportItem *item, const CastKernels *kernels, ExportSin
     if (!item->from) return sink(to, item->values, item->out.bytes, err);
     Stream s = {.item = item, .kernels = kernels, .sink = sink, .to = to};
     int64_t step = PIECE;
+    if (item->from->layout) { // whole rows
+        int64_t cols = tensor_cols(item->from);
+        step = cols && cols < PIECE ? PIECE / cols * cols : cols;
+    }
     bool ok = (!item->rotary || head_elements(item, &step, err)) && stream_buffers(&s, step, err);
     if (ok && item->from->has_hash) ok = (s.check = hash_stream_new()) || error_set(err, "out of memory");
     ok = ok && pieces(&s, step, err);
@@ -87,6 +99,7 @@ bool export_tensor(const ExportItem *item, const CastKernels *kernels, ExportSin
         Hash found = hash_stream_end(s.check);
         ok = ok && tensor_verify_hash(item->from, found, err);
     }
+    mem_free(s.source);
     mem_free(s.rows);
     mem_free(s.values);
     mem_free(s.result);

@@ -35,7 +35,8 @@ static const Family *describe(Model *model, Error *err) {
 
 // Tensors with equal bytes: a tied head that was saved as well.
 static bool same_bytes(const Tensor *a, const Tensor *b) {
-    return a && a->type == b->type && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
+    return a && !a->layout && !b->layout && a->type == b->type && a->bytes == b->bytes &&
+           memcmp(a->data, b->data, a->bytes) == 0;
 }
 
 static bool add_tensor(Model *model, const Family *family, const TensorFile *shard, const Tensor *t, Error *err) {

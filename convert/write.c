@@ -16,12 +16,15 @@ typedef struct Job {
     const WriteOptions *options;
     NibWriter *nib;
     SourceHash *sources;
-    float *values;   // PIECE, where something is converted
-    uint8_t *result; // PIECE of the new type
+    size_t piece;    // elements that the arrays below hold: PIECE, or the longest row that must be whole
+    uint8_t *rows;   // a piece, where rows are put together
+    float *values;   // where something is converted
+    uint8_t *result; // of the new type
 } Job;
 
-static bool copy_piece(const Job *job, const Tensor *t, HashStream *check, int64_t first, int64_t n, Error *err) {
-    const uint8_t *source = t->data + cast_bytes(t->type, first);
+// n elements from `first` on, which lie at source.
+static bool copy_piece(const Job *job, const Tensor *t, HashStream *check, const uint8_t *source, int64_t first,
+                       int64_t n, Error *err) {
     size_t bytes = cast_bytes(t->type, n);
     sources_reach(job->sources, t->file, source + bytes);
     if (check) hash_stream_add(check, source, bytes);
@@ -32,7 +35,6 @@ static bool copy_piece(const Job *job, const Tensor *t, HashStream *check, int64
              nib_tensor_write(job->nib, job->result, cast_bytes(job->options->dtype, n), err);
     else
         ok = nib_tensor_write(job->nib, source, bytes, err);
-    file_release(t->file, source, bytes);
     progress_add(bytes);
     return ok;
 }
@@ -41,7 +43,28 @@ static bool copy_pieces(const Job *job, const Tensor *t, HashStream *check, Erro
     int64_t elements = tensor_elements(t);
     for (int64_t first = 0; first < elements; first += PIECE) {
         int64_t n = elements - first < PIECE ? elements - first : PIECE;
-        if (!copy_piece(job, t, check, first, n, err)) return false;
+        const uint8_t *source = t->data + cast_bytes(t->type, first);
+        bool ok = copy_piece(job, t, check, source, first, n, err);
+        file_release(t->file, source, cast_bytes(t->type, n));
+        if (!ok) return false;
+    }
+    return true;
+}
+
+// How many rows are put together at a time: about a piece.
+static int64_t rows_at_once(const Tensor *t) {
+    int64_t cols = tensor_cols(t), rows = tensor_rows(t), some = cols && cols < PIECE ? PIECE / cols : 1;
+    return some < rows ? some : rows;
+}
+
+static bool copy_rows(const Job *job, const Tensor *t, HashStream *check, Error *err) {
+    int64_t rows = tensor_rows(t), cols = tensor_cols(t), step = rows_at_once(t);
+    for (int64_t first = 0; first < rows; first += step) {
+        int64_t n = rows - first < step ? rows - first : step;
+        const uint8_t *source = tensor_read(t, first, n, job->rows);
+        bool ok = copy_piece(job, t, check, source, first * cols, n * cols, err);
+        tensor_release(t, first, n);
+        if (!ok) return false;
     }
     return true;
 }
@@ -51,7 +74,7 @@ static bool copy_tensor(const Job *job, const Tensor *t, Error *err) {
     if (job->options->cast) like.type = job->options->dtype;
     HashStream *check = t->has_hash ? hash_stream_new() : NULL;
     if (t->has_hash && !check) return error_set(err, "out of memory");
-    bool ok = nib_tensor_begin(job->nib, &like, err) && copy_pieces(job, t, check, err);
+    bool ok = nib_tensor_begin(job->nib, &like, err) && (t->layout ? copy_rows : copy_pieces)(job, t, check, err);
     if (check) {
         Hash found = hash_stream_end(check);
         ok = ok && tensor_verify_hash(t, found, err);
@@ -87,14 +110,27 @@ static uint64_t expected_bytes(const Model *model, const WriteOptions *o) {
     return bytes;
 }
 
+static bool job_memory(Job *job, Error *err) {
+    size_t rows = 0; // bytes
+    job->piece = PIECE;
+    for (size_t i = 0; i < job->model->tensor_count; i++) {
+        const Tensor *t = &job->model->tensors[i];
+        if (!t->layout) continue;
+        int64_t n = rows_at_once(t);
+        size_t bytes = (size_t)n * tensor_row_bytes(t), elements = (size_t)(n * tensor_cols(t));
+        if (bytes > rows) rows = bytes;
+        if (elements > job->piece) job->piece = elements;
+    }
+    if (rows && !(job->rows = mem_alloc(rows, 1, err))) return false;
+    if (!job->options->cast) return true;
+    job->values = mem_alloc(job->piece, sizeof *job->values, err);
+    job->result = job->values ? mem_alloc(cast_bytes(job->options->dtype, (int64_t)job->piece), 1, err) : NULL;
+    return job->result != NULL;
+}
+
 bool model_write_nib(Model *model, const char *path, const WriteOptions *o, Error *err) {
     Job job = {.model = model, .options = o};
-    bool ok = true;
-    if (o->cast) {
-        job.values = mem_alloc(PIECE, sizeof *job.values, err);
-        job.result = job.values ? mem_alloc(cast_bytes(o->dtype, PIECE), 1, err) : NULL;
-        ok = job.result != NULL;
-    }
+    bool ok = job_memory(&job, err);
     ok = ok && (job.sources = sources_begin(model, err)) &&
          (job.nib = nib_create(path, model, expected_bytes(model, o), err)) && copy_tensors(&job, err);
     if (ok) {
@@ -107,6 +143,7 @@ bool model_write_nib(Model *model, const char *path, const WriteOptions *o, Erro
     }
     nib_abort(job.nib);
     sources_abort(job.sources);
+    mem_free(job.rows);
     mem_free(job.values);
     mem_free(job.result);
     return ok;

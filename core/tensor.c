@@ -24,6 +24,20 @@ bool tensor_size(Tensor *t, Error *err) {
     return true;
 }
 
+const uint8_t *tensor_read(const Tensor *t, int64_t first, int64_t count, void *memory) {
+    if (!t->layout) return t->data + (size_t)first * tensor_row_bytes(t);
+    t->layout->read(t->layout, first, count, memory);
+    return memory;
+}
+
+void tensor_release(const Tensor *t, int64_t first, int64_t count) {
+    size_t row = tensor_row_bytes(t);
+    if (!t->layout)
+        file_release(t->file, t->data + (size_t)first * row, (size_t)count * row);
+    else if (t->layout->release)
+        t->layout->release(t->layout, first, count);
+}
+
 const char *tensor_shape_text(const Tensor *t, char buf[96]) {
     size_t n = (size_t)snprintf(buf, 96, "[");
     for (int i = 0; i < t->dims && n < 80; i++)
