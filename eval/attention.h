@@ -7,16 +7,22 @@
 
 typedef struct AttentionShape {
     int64_t heads, kv_heads, head_dim; // query head h reads key and value head h / (heads / kv_heads)
+    int64_t value_dim;                 // of a head's values, and so of its results
     int64_t length;                    // queries
     int64_t past;                      // keys and values before the first query's own
+    int64_t window;                    // how many positions a query sees, the last its own; 0: all
     float scale;                       // of the scores: 1 / sqrt(head_dim)
+    float cap;                         // scores become cap * tanh(score / cap); 0: they do not
+    const float *slopes;               // [heads], or NULL: a score gets slope * (key's position - query's)
+    const float *sinks;                // [heads], or NULL: a score more in the softmax, of no value
 } AttentionShape;
 
 // Floats of scratch that one call needs.
 size_t attention_scratch(void);
 
-// One head: out[:, head] of [length, heads * head_dim] from q (the same shape) and k, v [past + length, kv_heads *
-// head_dim]. Query i sees keys 0 .. past + i. Single-threaded: callers spread heads and sequences over threads.
+// One head: out[:, head] of [length, heads * value_dim] from q [length, heads * head_dim], k [past + length, kv_heads *
+// head_dim] and v [past + length, kv_heads * value_dim]. Query i sees keys up to past + i. Single-threaded: callers
+// spread heads and sequences over threads.
 void attention_head(const AttentionShape *s, int64_t head, const float *q, const float *k, const float *v, float *out,
                     float *scratch);
 

@@ -60,29 +60,28 @@ static bool group_forward(const Group *g, const Model *model, float *x, float *h
     Progress progress = {model->desc.layers};
     ok = ok && transformer_forward(t, w->ids + origin, spans, g->count, NULL, x, layer_done, &progress, err);
     for (size_t i = 0; ok && i < g->count; i++)
-        for (int64_t p = w->items[g->first + i].first - 1; p + 1 < spans[i].length; p++, hidden += model->desc.dim)
-            transformer_final_norm(t, x + (spans[i].start + p) * model->desc.dim, hidden);
+        for (int64_t p = w->items[g->first + i].first - 1; p + 1 < spans[i].length;
+             p++, hidden += desc_embed_dim(&model->desc))
+            transformer_final(t, x + (spans[i].start + p) * model->desc.dim, hidden);
     mem_free(spans);
     transformer_free(t);
     return ok || error_prefix(err, "%s", model->path);
 }
 
-static const Tensor *head_of(const Model *m) {
-    return model_tensor(m, m->desc.tied ? "token_embd.weight" : "output.weight");
-}
-
 static bool group_evaluate(const Group *g, Evaluation *e, Error *err) {
     const Windows *w = g->windows;
-    HeadInput *heads = mem_alloc((size_t)e->count, sizeof *heads, err);
+    HeadInput *inputs = mem_alloc((size_t)e->count, sizeof *inputs, err);
+    Head *heads = mem_alloc((size_t)e->count, sizeof *heads, err);
     float **hidden = mem_alloc((size_t)e->count, sizeof *hidden, err);
     int32_t *targets = mem_alloc((size_t)g->scored, sizeof *targets, err);
     float *x = mem_alloc((size_t)g->tokens, sizeof *x * (size_t)widest(e->models, e->count), err);
-    bool ok = heads && hidden && targets && x;
+    bool ok = inputs && heads && hidden && targets && x;
     for (int k = 0; ok && k < e->count; k++) {
         const Model *m = e->models[k];
-        hidden[k] = mem_alloc((size_t)g->scored, sizeof(float) * (size_t)m->desc.dim, err);
+        hidden[k] = mem_alloc((size_t)g->scored, sizeof(float) * (size_t)desc_embed_dim(&m->desc), err);
         ok = hidden[k] && group_forward(g, m, x, hidden[k], err);
-        heads[k] = (HeadInput){head_of(m), hidden[k], e->results[k].scores + g->scored_before};
+        ok = ok && head_open(&heads[k], m, err);
+        inputs[k] = (HeadInput){&heads[k], hidden[k], e->results[k].scores + g->scored_before};
     }
     mem_free(x);
     int64_t n = 0;
@@ -90,8 +89,10 @@ static bool group_evaluate(const Group *g, Evaluation *e, Error *err) {
         const Window *item = &w->items[g->first + i];
         for (int64_t p = item->first; p < item->length; p++) targets[n++] = w->ids[item->start + p];
     }
-    ok = ok && head_score(heads, e->count, n, targets, err);
+    ok = ok && head_score(inputs, e->count, n, targets, err);
     for (int k = 0; hidden && k < e->count; k++) mem_free(hidden[k]);
+    for (int k = 0; heads && k < e->count; k++) head_close(&heads[k]);
+    mem_free(inputs);
     mem_free(hidden);
     mem_free(heads);
     mem_free(targets);

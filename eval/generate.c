@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "eval/sample.h"
+#include "eval/head.h"
 #include "eval/transformer.h"
 #include <math.h>
 #include <string.h>
@@ -48,6 +49,8 @@ static size_t incomplete_tail(const char *text, size_t size) {
 typedef struct Run {
     const Tokenizer *tokenizer;
     Transformer *transformer;
+    Head head;
+    void *panel; // for the head
     Sampler *sampler;
     KvCache cache;
     int32_t *ids; // prompt, then what was generated
@@ -58,6 +61,8 @@ typedef struct Run {
 
 static void run_free(Run *r) {
     transformer_free(r->transformer);
+    head_close(&r->head);
+    mem_free(r->panel);
     sampler_free(r->sampler);
     kv_cache_free(&r->cache);
     mem_free(r->ids);
@@ -87,8 +92,8 @@ static bool run_step(Run *r, const Model *model, Error *err) {
     Span span = {0, fresh};
     if (!transformer_forward(r->transformer, r->ids + r->cache.length, &span, 1, &r->cache, r->x, NULL, NULL, err))
         return false;
-    transformer_final_norm(r->transformer, r->x + (fresh - 1) * dim, r->x);
-    transformer_logits(r->transformer, r->x, r->logits);
+    transformer_final(r->transformer, r->x + (fresh - 1) * dim, r->x);
+    head_logits(&r->head, r->x, r->logits, r->panel);
     for (int64_t i = 0; i < model->desc.vocab; i++)
         if (!isfinite(r->logits[i]))
             return error_set(err, "%s: its logits are not finite: its weights hold NaN or infinity", model->path);
@@ -110,12 +115,17 @@ static bool run_init(Run *r, const Model *model, const Tokenizer *tokenizer, con
         if (r->ids[i] >= model->desc.vocab)
             return error_set(err, "%s: its tokenizer gives id %d, outside its vocabulary of %lld", model->path,
                              r->ids[i], (long long)model->desc.vocab);
+    if (model->desc.positions == POSITIONS_LEARNED && r->count + n > model->desc.context)
+        return error_set(err, "%s: has positions for %lld tokens, the prompt has %lld and %lld more were asked for",
+                         model->path, (long long)model->desc.context, (long long)r->count, (long long)n);
     r->transformer = transformer_new(model, r->count, r->count, err);
+    if (!r->transformer || !head_open(&r->head, model, err)) return false;
+    r->panel = mem_alloc(1, linear_panel_bytes(model->desc.vocab, desc_embed_dim(&model->desc)), err);
     r->sampler = sampler_new(model->desc.vocab, s->temperature, s->top_p, s->seed, err);
     r->x = mem_alloc((size_t)r->count, sizeof(float) * (size_t)model->desc.dim, err);
     r->logits = mem_alloc((size_t)model->desc.vocab, sizeof(float), err);
-    return r->transformer && r->sampler && r->x && r->logits &&
-           kv_cache_init(&r->cache, &model->desc, r->count + n, err) && run_show(r, NULL, NULL, true, err);
+    return r->panel && r->sampler && r->x && r->logits && kv_cache_init(&r->cache, &model->desc, r->count + n, err) &&
+           run_show(r, NULL, NULL, true, err);
 }
 
 bool generate(const Model *model, const Tokenizer *tokenizer, const char *prompt, int64_t n, const Sampling *sampling,

@@ -68,31 +68,40 @@ static void rows_add(const Pass *p, float *logits, int64_t row0, int64_t rows, i
     }
 }
 
+static const Tensor *weight_of(const HeadInput *model) { return model->head->output.weight; }
+
 static size_t tile_bytes(const HeadInput *model) {
-    return size_align(panel_bytes(TILE, tensor_cols(model->weight)), 64);
+    return size_align(panel_bytes(TILE, tensor_cols(weight_of(model))), 64);
+}
+
+static void logits_finish(const Head *h, float *logits, int64_t first, int64_t n) {
+    const float *bias = h->output.bias;
+    const VectorMath *m = vector_math();
+    if (bias)
+        for (int64_t i = 0; i < n; i++) logits[i] += bias[first + i];
+    if (h->scale != 0) m->scale(logits, n, h->scale);
+    if (h->cap != 0) m->soft_cap(logits, n, h->cap);
 }
 
 static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t n) {
     Panel panels[p->count];
     uint8_t *memory = p->memory;
     for (int k = 0; k < p->count; k++) {
-        panels[k] = panel_load(p->models[k].weight, first, n, positions, memory);
+        panels[k] = panel_load(weight_of(&p->models[k]), first, n, positions, memory);
         memory += tile_bytes(&p->models[k]);
     }
 #pragma omp parallel for schedule(dynamic)
     for (int64_t row = 0; row < positions; row += ROWS) {
         int64_t rows = min(ROWS, positions - row);
         float *logits = p->logits + (int64_t)omp_get_thread_num() * p->count * ROWS * TILE;
-        for (int k = 0; k < p->count; k++)
-            panel_multiply(&panels[k], p->models[k].hidden + row * panels[k].cols, rows, logits + k * ROWS * TILE, TILE,
-                           false);
+        for (int k = 0; k < p->count; k++) {
+            float *own = logits + k * ROWS * TILE;
+            panel_multiply(&panels[k], p->models[k].hidden + row * panels[k].cols, rows, own, TILE, false);
+            for (int64_t i = 0; i < rows; i++) logits_finish(p->models[k].head, own + i * TILE, first, n);
+        }
         rows_add(p, logits, row, rows, first, n);
     }
-    for (int k = 0; k < p->count; k++) {
-        const Tensor *w = p->models[k].weight;
-        size_t row_bytes = w->bytes / (size_t)p->vocab;
-        file_release(w->file, w->data + (size_t)first * row_bytes, (size_t)n * row_bytes);
-    }
+    for (int k = 0; k < p->count; k++) tensor_release(weight_of(&p->models[k]), first, n);
 }
 
 static bool scores_finish(const Pass *p, int64_t positions, Error *err) {
@@ -113,8 +122,26 @@ static bool scores_finish(const Pass *p, int64_t positions, Error *err) {
     return true;
 }
 
+bool head_open(Head *head, const Model *model, Error *err) {
+    const ModelDesc *d = &model->desc;
+    const Tensor *weight = model_tensor(model, d->tied ? "token_embd.weight" : "output.weight");
+    *head = (Head){.scale = (float)d->logit_scale, .cap = (float)d->logit_cap};
+    if (!weight) return error_set(err, "%s: the head is missing", model->path);
+    return linear_open(&head->output, weight, model_tensor(model, "output.bias"), err) &&
+           linear_take(&head->output, err);
+}
+
+void head_close(Head *head) { linear_close(&head->output); }
+
+void head_logits(const Head *head, const float *hidden, float *logits, void *memory) {
+    Linear output = head->output;
+    output.bias = NULL; // added with the rest
+    linear_apply(&output, hidden, 1, logits, false, memory);
+    logits_finish(head, logits, 0, tensor_rows(output.weight));
+}
+
 bool head_score(const HeadInput *models, int count, int64_t positions, const int32_t *targets, Error *err) {
-    Pass p = {.models = models, .count = count, .targets = targets, .vocab = tensor_rows(models[0].weight)};
+    Pass p = {.models = models, .count = count, .targets = targets, .vocab = tensor_rows(weight_of(&models[0]))};
     size_t tiles = 0;
     for (int k = 0; k < count; k++) tiles += tile_bytes(&models[k]);
     p.memory = mem_alloc(tiles, 1, err);

@@ -3,7 +3,8 @@
 #ifndef EVAL_HEAD_H
 #define EVAL_HEAD_H
 
-#include "core/tensor.h"
+#include "eval/linear.h"
+#include "formats/model.h"
 
 // What one model says at one position, y the right token, natural logarithms.
 typedef struct TokenScore {
@@ -12,10 +13,22 @@ typedef struct TokenScore {
     int32_t top; // the most probable token, the first of equals
 } TokenScore;
 
+// What makes logits of a finally normed hidden state.
+typedef struct Head {
+    Linear output;    // [vocab, its width], taken
+    float scale, cap; // of the logits (formats/model.h); 0: none
+} Head;
+
+bool head_open(Head *head, const Model *model, Error *err);
+void head_close(Head *head);
+
+// Logits [vocab] of one hidden state; memory of linear_panel_bytes.
+void head_logits(const Head *head, const float *hidden, float *logits, void *memory);
+
 typedef struct HeadInput {
-    const Tensor *weight; // [vocab, dim]
-    const float *hidden;  // [positions, dim], finally normed
-    TokenScore *scores;   // [positions], filled in
+    const Head *head;
+    const float *hidden; // [positions, the head's width], finally normed
+    TokenScore *scores;  // [positions], filled in
 } HeadInput;
 
 // All models see the same positions and targets [positions]; their vocabularies are equal, their widths need not be.

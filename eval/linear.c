@@ -1,5 +1,6 @@
 #include "eval/linear.h"
 
+#include "core/mem.h"
 #include "eval/panel.h"
 #include "quant/kernels/kernels.h"
 
@@ -9,6 +10,70 @@ enum {
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+float *vector_load(const Tensor *tensor, Error *err) {
+    if (!tensor_verify(tensor, err)) return NULL;
+    int64_t n = tensor_elements(tensor);
+    float *values = mem_alloc((size_t)n, sizeof *values, err);
+    uint8_t *bytes = values && tensor->layout ? mem_alloc(tensor->bytes, 1, err) : NULL;
+    if (!values || (tensor->layout && !bytes)) {
+        mem_free(values);
+        return NULL;
+    }
+    const uint8_t *source = tensor_read(tensor, 0, tensor_rows(tensor), bytes);
+    kernels_get()->to_f32[tensor->type](source, values, n);
+    mem_free(bytes);
+    return values;
+}
+
+bool linear_open(Linear *layer, const Tensor *weight, const Tensor *bias, Error *err) {
+    *layer = (Linear){.weight = weight};
+    if (tensor_rows(weight) > INT32_MAX || tensor_cols(weight) > INT32_MAX)
+        return error_set(err, "tensor %s is too large to multiply with", tensor_label(weight));
+    if (bias && !(layer->bias = layer->own_bias = vector_load(bias, err))) return false;
+    if (!weight->layout) return true;
+    layer->own = mem_alloc(1, sizeof *layer->own, err);
+    if (!layer->own) return false;
+    *layer->own = *weight;
+    layer->weight = layer->own;
+    return true;
+}
+
+void linear_close(Linear *layer) {
+    if (layer->own) mem_free((void *)layer->own->data);
+    mem_free(layer->own);
+    mem_free(layer->own_bias);
+    *layer = (Linear){0};
+}
+
+static bool put_together(Tensor *t, Error *err) {
+    enum { ROWS = 64 };
+    uint8_t *bytes = mem_alloc(t->bytes, 1, err);
+    int64_t rows = tensor_rows(t);
+    size_t row = tensor_row_bytes(t);
+    if (!bytes) return false;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t first = 0; first < rows; first += ROWS)
+        tensor_read(t, first, min(ROWS, rows - first), bytes + (size_t)first * row);
+    tensor_release(t, 0, rows);
+    t->data = bytes;
+    return true;
+}
+
+bool linear_take(Linear *layer, Error *err) {
+    if (layer->own) return layer->own->data || put_together(layer->own, err);
+    layer->verified = layer->verified || tensor_verify(layer->weight, err);
+    return layer->verified;
+}
+
+void linear_drop(Linear *layer) {
+    if (!layer->own) {
+        tensor_release(layer->weight, 0, tensor_rows(layer->weight));
+        return;
+    }
+    mem_free((void *)layer->own->data);
+    layer->own->data = NULL;
+}
 
 static int64_t panel_rows(int64_t rows, int64_t cols) {
     int64_t groups = LINEAR_PANEL_BYTES / (int64_t)panel_bytes(GEMM_ROWS, cols ? cols : 1);

@@ -5,9 +5,21 @@
 #include "core/tensor.h"
 
 typedef struct Linear {
-    const Tensor *weight; // [rows, cols], rows = outputs
+    const Tensor *weight; // [rows, cols], rows = outputs; NULL: there is no such layer
     const float *bias;    // [rows], or NULL
+    Tensor *own;          // weight itself, where its rows are put together (core/layout.h) while it is in use
+    float *own_bias;
+    bool verified; // the weight was checked against its hash
 } Linear;
+
+// A layer of these tensors, which must outlive it; bias may be NULL. Its bias is checked and read.
+bool linear_open(Linear *layer, const Tensor *weight, const Tensor *bias, Error *err);
+void linear_close(Linear *layer);
+
+// Before use: the weight is checked against its hash, once, and put together where it does not lie in one piece.
+bool linear_take(Linear *layer, Error *err);
+// After it: memory and pages are given back.
+void linear_drop(Linear *layer);
 
 enum { LINEAR_PANEL_BYTES = 8 << 20 }; // aimed at: a panel has whole groups of rows, at least one
 
@@ -16,5 +28,8 @@ size_t linear_panel_bytes(int64_t rows, int64_t cols);
 
 // y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads.
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory);
+
+// A vector, or all of a tensor, in f32, checked against its hash. Free with mem_free.
+float *vector_load(const Tensor *tensor, Error *err);
 
 #endif

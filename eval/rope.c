@@ -42,6 +42,7 @@ static float speed_yarn(const Rope *r, float plain, int64_t i, int64_t dim) {
 static double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1; }
 
 static double attention_factor(const Rope *r) {
+    if (r->scaling == ROPE_LONGROPE && r->attention_factor > 0) return r->attention_factor;
     if (r->scaling != ROPE_YARN) return 1;
     if (r->attention_factor > 0) return r->attention_factor;
     if (r->mscale != 0 && r->mscale_all_dim != 0)
@@ -64,13 +65,13 @@ static float scaled_speed(const Rope *r, int64_t i, int64_t dim, int64_t length)
     }
 }
 
-void rope_table(const Rope *rope, const float *factors, int64_t head_dim, int64_t length, int64_t first, int64_t count,
+void rope_table(const Rope *rope, const float *factors, int64_t dims, int64_t length, int64_t first, int64_t count,
                 float *cosine, float *sine) {
-    int64_t half = head_dim / 2;
+    int64_t half = dims / 2;
     double scale = attention_factor(rope);
     for (int64_t i = 0; i < half; i++) {
-        float w = scaled_speed(rope, i, head_dim, length);
-        if (rope->scaling == ROPE_FACTORS) w /= factors[i];
+        float w = scaled_speed(rope, i, dims, length);
+        if (factors) w /= factors[i];
         for (int64_t p = 0; p < count; p++) {
             double angle = (double)((float)(first + p) * w); // the product in f32, as the reference rounds it
             cosine[p * half + i] = (float)(cos(angle) * scale);

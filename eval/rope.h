@@ -6,8 +6,9 @@
 #include "formats/model.h"
 
 // cos and sin of the angles at positions first .. first + count - 1 of a sequence that is `length` long in all
-// (`dynamic` scaling depends on it). Both tables are [count, head_dim / 2]. factors [head_dim / 2]: for that scaling.
-void rope_table(const Rope *rope, const float *factors, int64_t head_dim, int64_t length, int64_t first, int64_t count,
+// (`dynamic` scaling depends on it), for heads of which `dims` are turned. Both tables are [count, dims / 2].
+// factors [dims / 2]: what the speeds are divided by, for scalings that have such; else NULL.
+void rope_table(const Rope *rope, const float *factors, int64_t dims, int64_t length, int64_t first, int64_t count,
                 float *cosine, float *sine);
 
 #endif

@@ -1,4 +1,5 @@
-// Text to ids and back, as Hugging Face's `tokenizers` does it from a tokenizer.json, and transformers from other files.
+// Text to ids and back, as Hugging Face's `tokenizers` does it from a tokenizer.json, and transformers from other
+// files.
 #ifndef EVAL_TOKENIZER_H
 #define EVAL_TOKENIZER_H
 

@@ -3,49 +3,42 @@
 #include "core/mem.h"
 #include "core/threads.h"
 #include "eval/attention.h"
-#include "eval/rope.h"
+#include "eval/layer.h"
+#include "eval/mlp.h"
+#include "eval/positions.h"
 #include "eval/vector.h"
 #include "quant/kernels/kernels.h"
 #include <math.h>
 #include <omp.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
     CHUNK_TOKENS = 4096,     // how many tokens pass through a layer together
     CHUNK_BYTES = 128 << 20, // what their intermediate arrays may take; wide models get fewer tokens
-    LAYER_TENSORS = 16,      // at most, with biases
 };
-
-typedef struct Layer {
-    const float *attn_norm, *ffn_norm; // [dim]
-    Linear q, k, v, o;     // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice, [dim, heads * head_dim]
-    Linear gate, up, down; // [ffn_dim, dim] twice, [dim, ffn_dim]
-    const Tensor *tensors[LAYER_TENSORS]; // all of the above, to check and to release
-    int tensor_count;
-} Layer;
 
 struct Transformer {
     const Model *model;
     const ModelDesc *desc;
     const VectorMath *math;
     Layer *layers;
-    const Tensor *embedding, *head;
-    const float *output_norm;
-    const float *rope_factors; // [head_dim / 2]; NULL where the rotary scaling has none
-    Linear output;
-    bool verified;   // every tensor has been checked against its hash
-    float **vectors; // norms and biases in f32, owned
-    size_t vector_count, vector_capacity;
-    int64_t chunk;        // tokens that the scratch below holds
-    float *normed;        // [chunk, dim]
-    float *q, *mixed;     // [chunk, heads * head_dim]: queries; what attention gives
-    float *k, *v;         // [chunk, kv_heads * head_dim]
-    float *gate, *up;     // [chunk, ffn_dim]
-    float *panel;         // of weights, dequantized
-    float *cosine, *sine; // [max_length, head_dim / 2]
-    int64_t max_length, table_length, table_first;
+    Linear embedding, embed_in, embed_out; // the last two where the embedding has a width of its own
+    const Tensor *learned;                 // positions, [rows, dim]
+    Norm embed_norm, output_norm;
+    Positioner *positioner;
+    int64_t chunk;      // tokens that the scratch below holds
+    float *normed;      // [chunk, dim]
+    float *branch;      // [chunk, dim]: what a block gives, where it is not added at once
+    float *q;           // [chunk, heads * head_dim]
+    float *mixed;       // [chunk, heads * value_dim]: what attention gives
+    float *k, *v;       // [chunk, kv_heads * head_dim], [chunk, kv_heads * value_dim]
+    float *low, *wide;  // latent attention: [chunk, the widest rank + turned], [chunk, heads * (plain + value_dim)]
+    float *panel;       // of weights, dequantized
+    float *embedded;    // [chunk, embed_dim]
+    uint8_t *embed_row; // of an embedding whose rows are put together
+    MlpScratch mlp;
     float *attention; // scratch, one part a thread
+    int64_t max_length;
     int threads;
 };
 
@@ -54,104 +47,77 @@ static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // ---- making it ready
 
-static const float *vector_load(Transformer *t, const Tensor *tensor, Error *err) {
-    if (!mem_grow(&t->vectors, t->vector_count, &t->vector_capacity, sizeof *t->vectors, err)) return NULL;
-    if (!tensor_verify(tensor, err)) return NULL;
-    int64_t n = tensor_elements(tensor);
-    float *values = mem_alloc((size_t)n, sizeof *values, err);
-    if (!values) return NULL;
-    kernels_get()->to_f32[tensor->type](tensor->data, values, n);
-    t->vectors[t->vector_count++] = values;
-    return values;
+static bool open_ends(Transformer *t, Error *err) {
+    const Model *m = t->model;
+    const ModelDesc *d = t->desc;
+    if (!linear_find(&t->embedding, m, "token_embd", err)) return false;
+    if (d->embed_dim && !(linear_find(&t->embed_in, m, "embd_in", err) && linear_take(&t->embed_in, err) &&
+                          linear_find(&t->embed_out, m, "embd_out", err) && linear_take(&t->embed_out, err)))
+        return false;
+    if (d->embed_norm && !norm_open(&t->embed_norm, m, "token_embd_norm", err)) return false;
+    if (d->norm_place != NORM_SUM && !norm_open(&t->output_norm, m, "output_norm", err)) return false;
+    if (d->positions != POSITIONS_LEARNED) return true;
+    t->learned = model_tensor(m, "position_embd.weight");
+    if (!t->learned) return error_set(err, "%s: there is no tensor position_embd.weight", m->path);
+    if (t->learned->layout)
+        return error_set(err, "%s: tensor %s: is encoded, which is not supported", m->path, tensor_label(t->learned));
+    if (t->max_length + d->position_offset > tensor_rows(t->learned))
+        return error_set(err,
+                         "%s: has learned positions for %lld tokens, a sequence of %lld was asked for; give a smaller "
+                         "--window",
+                         m->path, (long long)(tensor_rows(t->learned) - d->position_offset), (long long)t->max_length);
+    return tensor_verify(t->learned, err);
 }
 
-static bool norm_find(Transformer *t, int64_t layer, const char *name, const float **norm, Error *err) {
-    const Tensor *tensor = model_layer_tensor(t->model, layer, name);
-    if (!tensor) return error_set(err, "%s: there is no tensor blk.%lld.%s", t->model->path, (long long)layer, name);
-    *norm = vector_load(t, tensor, err);
-    return *norm != NULL;
-}
-
-static bool linear_find(Transformer *t, int64_t index, const char *name, Linear *linear, Error *err) {
-    Layer *layer = &t->layers[index];
-    char full[64];
-    snprintf(full, sizeof full, "%s.weight", name);
-    linear->weight = model_layer_tensor(t->model, index, full);
-    if (!linear->weight)
-        return error_set(err, "%s: there is no tensor blk.%lld.%s", t->model->path, (long long)index, full);
-    if (tensor_rows(linear->weight) > INT32_MAX || tensor_cols(linear->weight) > INT32_MAX)
-        return error_set(err, "%s: tensor %s is too large to multiply with", t->model->path, linear->weight->name);
-    layer->tensors[layer->tensor_count++] = linear->weight;
-    snprintf(full, sizeof full, "%s.bias", name);
-    const Tensor *bias = model_layer_tensor(t->model, index, full);
-    if (bias) linear->bias = vector_load(t, bias, err);
-    return !bias || linear->bias;
-}
-
-// Speeds are divided by these: zeros and what is no number would make every logit NaN.
-static bool rope_factors_find(Transformer *t, Error *err) {
-    if (t->desc->rope.scaling != ROPE_FACTORS) return true;
-    const Tensor *tensor = model_tensor(t->model, "rope_freqs.weight");
-    if (!tensor) return error_set(err, "%s: there is no tensor rope_freqs.weight", t->model->path);
-    if (!(t->rope_factors = vector_load(t, tensor, err))) return false;
-    for (int64_t i = 0; i < t->desc->head_dim / 2; i++)
-        if (!(t->rope_factors[i] > 0 && isfinite(t->rope_factors[i])))
-            return error_set(err, "%s: tensor %s: factor %lld is %g", t->model->path, tensor_label(tensor),
-                             (long long)i, (double)t->rope_factors[i]);
-    return true;
-}
-
-static bool layers_find(Transformer *t, Error *err) {
-    for (int64_t i = 0; i < t->desc->layers; i++) {
-        Layer *l = &t->layers[i];
-        bool ok = norm_find(t, i, "attn_norm.weight", &l->attn_norm, err) &&
-                  norm_find(t, i, "ffn_norm.weight", &l->ffn_norm, err) && linear_find(t, i, "attn_q", &l->q, err) &&
-                  linear_find(t, i, "attn_k", &l->k, err) && linear_find(t, i, "attn_v", &l->v, err) &&
-                  linear_find(t, i, "attn_output", &l->o, err) && linear_find(t, i, "ffn_gate", &l->gate, err) &&
-                  linear_find(t, i, "ffn_up", &l->up, err) && linear_find(t, i, "ffn_down", &l->down, err);
-        if (!ok) return false;
+// The most memory that any of the weights needs as a panel.
+static size_t largest_panel(const Model *m) {
+    size_t most = 0;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        const Tensor *t = &m->tensors[i];
+        size_t bytes = t->dims == 2 ? linear_panel_bytes(tensor_rows(t), tensor_cols(t)) : 0;
+        if (bytes > most) most = bytes;
     }
-    const Tensor *norm = model_tensor(t->model, "output_norm.weight");
-    t->embedding = model_tensor(t->model, "token_embd.weight");
-    t->head = t->desc->tied ? t->embedding : model_tensor(t->model, "output.weight");
-    if (!norm || !t->embedding || !t->head)
-        return error_set(err, "%s: the embedding, the final norm or the head is missing", t->model->path);
-    t->output = (Linear){.weight = t->head};
-    t->output_norm = vector_load(t, norm, err);
-    return t->output_norm && rope_factors_find(t, err);
+    return most;
 }
 
 static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
     const ModelDesc *d = t->desc;
-    int64_t heads = d->heads * d->head_dim, kv = d->kv_heads * d->head_dim;
-    int64_t width = d->dim + 2 * heads + 2 * kv + 2 * d->ffn_dim;
+    int64_t dv = desc_value_dim(d), q = d->heads * d->head_dim, k = d->kv_heads * d->head_dim, v = d->kv_heads * dv;
+    int64_t hidden = max(d->ffn_dim, max(d->experts.ffn_dim, d->experts.shared_dim));
+    int64_t low = d->latent.kv_rank ? max(d->latent.query_rank, d->latent.kv_rank + desc_rope_dims(d)) : 0;
+    int64_t wide = d->latent.kv_rank ? d->heads * (d->head_dim - desc_rope_dims(d) + dv) : 0;
+    int64_t width = 2 * d->dim + q + d->heads * dv + k + v + low + wide + 2 * hidden;
+    if (d->experts.count) width += 2 * d->dim + d->experts.count + 3 * d->experts.used;
     t->chunk = min(batch, min(CHUNK_TOKENS, CHUNK_BYTES / ((int64_t)sizeof(float) * width)));
     t->chunk = max(t->chunk, t->max_length);
-    size_t n = (size_t)t->chunk, half = (size_t)d->head_dim / 2, panel = linear_panel_bytes(d->vocab, d->dim);
-    const int64_t shapes[][2] = {{heads, d->dim}, {d->ffn_dim, d->dim}, {d->dim, d->ffn_dim}, {d->dim, heads}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        size_t bytes = linear_panel_bytes(shapes[i][0], shapes[i][1]);
-        if (bytes > panel) panel = bytes;
-    }
+    size_t n = (size_t)t->chunk;
     struct {
         float **slot;
         size_t count, size;
     } wanted[] = {
         {&t->normed, n, sizeof(float) * (size_t)d->dim},
-        {&t->q, n, sizeof(float) * (size_t)heads},
-        {&t->mixed, n, sizeof(float) * (size_t)heads},
-        {&t->k, n, sizeof(float) * (size_t)kv},
-        {&t->v, n, sizeof(float) * (size_t)kv},
-        {&t->gate, n, sizeof(float) * (size_t)d->ffn_dim},
-        {&t->up, n, sizeof(float) * (size_t)d->ffn_dim},
-        {&t->panel, 1, panel},
-        {&t->cosine, (size_t)t->max_length, sizeof(float) * half},
-        {&t->sine, (size_t)t->max_length, sizeof(float) * half},
+        {&t->branch, n, sizeof(float) * (size_t)d->dim},
+        {&t->q, n, sizeof(float) * (size_t)q},
+        {&t->mixed, n, sizeof(float) * (size_t)(d->heads * dv)},
+        {&t->k, n, sizeof(float) * (size_t)k},
+        {&t->v, n, sizeof(float) * (size_t)v},
+        {&t->low, n, sizeof(float) * (size_t)low},
+        {&t->wide, n, sizeof(float) * (size_t)wide},
+        {&t->embedded, n, sizeof(float) * (size_t)d->embed_dim},
+        {&t->panel, 1, largest_panel(t->model)},
         {&t->attention, (size_t)t->threads, sizeof(float) * attention_scratch()},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (!(*wanted[i].slot = mem_alloc(wanted[i].count, wanted[i].size, err))) return false;
-    return true;
+        if (wanted[i].size && !(*wanted[i].slot = mem_alloc(wanted[i].count, wanted[i].size, err))) return false;
+    size_t row = tensor_row_bytes(t->embedding.weight);
+    return (t->embed_row = mem_alloc(row ? row : 1, 1, err)) && mlp_scratch_init(&t->mlp, d, t->chunk, t->panel, err);
+}
+
+static bool open_layers(Transformer *t, Error *err) {
+    t->layers = mem_alloc((size_t)t->desc->layers, sizeof *t->layers, err);
+    for (int64_t i = 0; t->layers && i < t->desc->layers; i++)
+        if (!layer_open(&t->layers[i], t->model, i, err)) return false;
+    return t->layers != NULL;
 }
 
 Transformer *transformer_new(const Model *model, int64_t max_length, int64_t batch, Error *err) {
@@ -161,32 +127,38 @@ Transformer *transformer_new(const Model *model, int64_t max_length, int64_t bat
     t->desc = &model->desc;
     t->math = vector_math();
     t->max_length = max_length;
-    t->table_length = -1;
     t->threads = threads_count();
-    t->layers = mem_alloc((size_t)model->desc.layers, sizeof *t->layers, err);
-    if (!t->layers || !layers_find(t, err) || !scratch_new(t, batch, err)) {
-        transformer_free(t);
-        return NULL;
-    }
-    return t;
+    if (open_ends(t, err) && open_layers(t, err) && scratch_new(t, batch, err) &&
+        (t->positioner = positioner_new(model, max_length, err)))
+        return t;
+    transformer_free(t);
+    return NULL;
 }
 
 void transformer_free(Transformer *t) {
     if (!t) return;
-    for (size_t i = 0; i < t->vector_count; i++) mem_free(t->vectors[i]);
-    float *const owned[] = {t->normed, t->q,     t->mixed,  t->k,    t->v,        t->gate,
-                            t->up,     t->panel, t->cosine, t->sine, t->attention};
+    for (int64_t i = 0; t->layers && i < t->desc->layers; i++) layer_close(&t->layers[i]);
+    linear_close(&t->embedding);
+    linear_close(&t->embed_in);
+    linear_close(&t->embed_out);
+    norm_close(&t->embed_norm);
+    norm_close(&t->output_norm);
+    positioner_free(t->positioner);
+    mlp_scratch_free(&t->mlp);
+    float *const owned[] = {t->normed, t->branch, t->q,        t->mixed, t->k,        t->v,
+                            t->low,    t->wide,   t->embedded, t->panel, t->attention};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
-    mem_free(t->vectors);
+    mem_free(t->embed_row);
     mem_free(t->layers);
     mem_free(t);
 }
 
 bool kv_cache_init(KvCache *cache, const ModelDesc *desc, int64_t capacity, Error *err) {
-    size_t row = sizeof(float) * (size_t)(desc->kv_heads * desc->head_dim);
+    size_t k = sizeof(float) * (size_t)(desc->kv_heads * desc->head_dim);
+    size_t v = sizeof(float) * (size_t)(desc->kv_heads * desc_value_dim(desc));
     *cache = (KvCache){.capacity = capacity};
-    cache->k = mem_alloc((size_t)(desc->layers * capacity), row, err);
-    cache->v = mem_alloc((size_t)(desc->layers * capacity), row, err);
+    cache->k = mem_alloc((size_t)(desc->layers * capacity), k, err);
+    cache->v = mem_alloc((size_t)(desc->layers * capacity), v, err);
     if (cache->k && cache->v) return true;
     kv_cache_free(cache);
     return false;
@@ -200,152 +172,257 @@ void kv_cache_free(KvCache *cache) {
 
 // ---- the forward pass
 
-static void norm(const Transformer *t, const float *x, const float *gain, int64_t n, float *y) {
-    int64_t dim = t->desc->dim;
+// The tokens that pass through a layer together: whole spans, consecutive.
+typedef struct Chunk {
+    const Span *spans;
+    size_t count;
+    int64_t tokens;
+    int64_t past; // positions before the first span's (with a cache)
+} Chunk;
+
+static void norm_row(const VectorMath *m, const Norm *norm, const float *gain, const float *x, int64_t width,
+                     float *y) {
+    if (norm->kind == NORM_LAYER)
+        m->layer_norm(x, gain, norm->bias, norm->eps, width, y);
+    else
+        m->rms_norm(x, gain, norm->eps, width, y);
+}
+
+// n rows, `stride` floats from one to the next; y may be x.
+static void normalize(const Transformer *t, const Norm *norm, const float *x, int64_t n, int64_t stride, float *y) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) t->math->rms_norm(x + i * dim, gain, (float)t->desc->norm_eps, dim, y + i * dim);
+    for (int64_t i = 0; i < n; i++) norm_row(t->math, norm, norm->gain, x + i * stride, norm->width, y + i * stride);
 }
 
-// The tables for positions first .. first + count - 1 of a sequence of `length`, kept while the same are asked for.
-static void positions(Transformer *t, int64_t length, int64_t first, int64_t count) {
-    if (t->table_length == length && t->table_first == first) return;
-    rope_table(&t->desc->rope, t->rope_factors, t->desc->head_dim, length, first, count, t->cosine, t->sine);
-    t->table_length = length;
-    t->table_first = first;
-}
-
-// Turns the heads of a sequence's rows, x [length, heads * head_dim].
-static void rotate(const Transformer *t, float *x, int64_t heads, int64_t length) {
-    int64_t d = t->desc->head_dim, half = d / 2;
-    void (*turn)(float *, const float *, const float *, int64_t) =
-        t->desc->rope.interleaved ? t->math->rotate_pairs : t->math->rotate;
+// Queries or keys, n rows of `heads` heads.
+static void normalize_heads(const Transformer *t, const Norm *norm, float *x, int64_t heads, int64_t n) {
+    int64_t d = t->desc->head_dim;
+    if (t->desc->qk_norm == QK_NORM_WIDE) {
+        normalize(t, norm, x, n, heads * d, x);
+        return;
+    }
+    bool own = t->desc->qk_norm == QK_NORM_HEADS;
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < length; i++)
-        for (int64_t h = 0; h < heads; h++)
-            turn(x + (i * heads + h) * d, t->cosine + i * half, t->sine + i * half, half);
+    for (int64_t i = 0; i < n * heads; i++)
+        norm_row(t->math, norm, norm->gain + (own ? i % heads * d : 0), x + i * d, d, x + i * d);
 }
 
-static void attend(const Transformer *t, const Span *spans, size_t count, int64_t past, const float *k,
+static void clip(float *x, int64_t n, float limit) {
+    for (int64_t i = 0; i < n; i++) x[i] = fminf(fmaxf(x[i], -limit), limit);
+}
+
+// q, k, v = W x, and what some models do to them.
+static void project(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
+    const ModelDesc *d = t->desc;
+    int64_t q_dim = d->heads * d->head_dim, k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
+    linear_apply(&l->q, x, n, t->q, false, t->panel);
+    linear_apply(&l->k, x, n, k, false, t->panel);
+    linear_apply(&l->v, x, n, v, false, t->panel);
+    if (d->qkv_clip != 0) {
+        clip(t->q, n * q_dim, (float)d->qkv_clip);
+        clip(k, n * k_dim, (float)d->qkv_clip);
+        clip(v, n * v_dim, (float)d->qkv_clip);
+    }
+    if (d->qk_norm) {
+        normalize_heads(t, &l->q_norm, t->q, d->heads, n);
+        normalize_heads(t, &l->k_norm, k, d->kv_heads, n);
+    }
+}
+
+// Latent attention: q = W_b norm(W_a x); c, r = W_kv_a x; each head's k = [its part of W_kv_b norm(c), r], the other
+// part is v. (The paper keeps c in the cache; here k and v are, as plain attention needs them.)
+static void project_latent(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
+    const ModelDesc *d = t->desc;
+    int64_t rank = d->latent.kv_rank, turned = desc_rope_dims(d), plain = d->head_dim - turned, dv = desc_value_dim(d);
+    if (l->q_a.weight) {
+        linear_apply(&l->q_a, x, n, t->low, false, t->panel);
+        normalize(t, &l->q_a_norm, t->low, n, d->latent.query_rank, t->low);
+        linear_apply(&l->q_b, t->low, n, t->q, false, t->panel);
+    } else {
+        linear_apply(&l->q, x, n, t->q, false, t->panel);
+    }
+    linear_apply(&l->kv_a, x, n, t->low, false, t->panel);
+    normalize(t, &l->kv_a_norm, t->low, n, rank + turned, t->low);
+    for (int64_t i = 0; i < n; i++) // c alone, for the multiplication: r waits in v's place in k
+        for (int64_t h = 0; h < d->heads; h++)
+            memcpy(k + (i * d->heads + h) * d->head_dim + plain, t->low + i * (rank + turned) + rank,
+                   (size_t)turned * sizeof *k);
+    for (int64_t i = 1; i < n; i++)
+        memmove(t->low + i * rank, t->low + i * (rank + turned), (size_t)rank * sizeof *t->low);
+    linear_apply(&l->kv_b, t->low, n, t->wide, false, t->panel);
+    for (int64_t i = 0; i < n * d->heads; i++) {
+        memcpy(k + i * d->head_dim, t->wide + i * (plain + dv), (size_t)plain * sizeof *k);
+        memcpy(v + i * dv, t->wide + i * (plain + dv) + plain, (size_t)dv * sizeof *v);
+    }
+}
+
+static void attend(const Transformer *t, const Layer *l, int64_t layer, const Chunk *c, const float *k,
                    const float *v) {
     const ModelDesc *d = t->desc;
-    int64_t tasks = (int64_t)count * d->heads;
+    int64_t tasks = (int64_t)c->count * d->heads, dv = desc_value_dim(d);
+    AttentionShape shape = {
+        .heads = d->heads,
+        .kv_heads = d->kv_heads,
+        .head_dim = d->head_dim,
+        .value_dim = dv,
+        .past = c->past,
+        .window = desc_layer_is(d, layer, LAYER_WINDOWED) ? d->window : 0,
+        .scale = (float)(d->attn_scale != 0 ? d->attn_scale : 1 / sqrt((double)d->head_dim)),
+        .cap = (float)d->attn_cap,
+        .slopes = positioner_slopes(t->positioner),
+        .sinks = l->sinks,
+    };
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < tasks; task++) {
-        const Span *s = &spans[task / d->heads];
-        AttentionShape shape = {d->heads,  d->kv_heads, d->head_dim,
-                                s->length, past,        (float)(1 / sqrt((double)d->head_dim))};
-        int64_t row = s->start - spans[0].start, wide = d->heads * d->head_dim, narrow = d->kv_heads * d->head_dim;
-        attention_head(&shape, task % d->heads, t->q + row * wide, k + row * narrow, v + row * narrow,
-                       t->mixed + row * wide, t->attention + (size_t)omp_get_thread_num() * attention_scratch());
+        const Span *s = &c->spans[task / d->heads];
+        AttentionShape own = shape;
+        own.length = s->length;
+        int64_t row = s->start - c->spans[0].start;
+        attention_head(&own, task % d->heads, t->q + row * d->heads * d->head_dim, k + row * d->kv_heads * d->head_dim,
+                       v + row * d->kv_heads * dv, t->mixed + row * d->heads * dv,
+                       t->attention + (size_t)omp_get_thread_num() * attention_scratch());
     }
 }
 
-// x += o(attention(norm(x)))
-static void attention_block(Transformer *t, const Layer *l, int64_t layer, const Span *spans, size_t count,
-                            KvCache *cache, float *x, int64_t n) {
+// out = o(attention(q, k, v)); with `add`, out += that.
+static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, KvCache *cache, const float *x,
+                      float *out, bool add) {
     const ModelDesc *d = t->desc;
-    int64_t kv = d->kv_heads * d->head_dim, past = cache ? cache->length : 0;
-    float *k = cache ? cache->k + layer * cache->capacity * kv : t->k;
-    float *v = cache ? cache->v + layer * cache->capacity * kv : t->v;
-    norm(t, x, l->attn_norm, n, t->normed);
-    linear_apply(&l->q, t->normed, n, t->q, false, t->panel);
-    linear_apply(&l->k, t->normed, n, k + past * kv, false, t->panel);
-    linear_apply(&l->v, t->normed, n, v + past * kv, false, t->panel);
-    for (size_t i = 0; i < count; i++) {
-        int64_t row = spans[i].start - spans[0].start;
-        positions(t, past + spans[i].length, past, spans[i].length);
-        rotate(t, t->q + row * d->heads * d->head_dim, d->heads, spans[i].length);
-        rotate(t, k + (past + row) * kv, d->kv_heads, spans[i].length);
+    int64_t k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
+    float *k = cache ? cache->k + layer * cache->capacity * k_dim : t->k;
+    float *v = cache ? cache->v + layer * cache->capacity * v_dim : t->v;
+    float *new_k = k + c->past * k_dim, *new_v = v + c->past * v_dim;
+    (d->latent.kv_rank ? project_latent : project)(t, l, x, c->tokens, new_k, new_v);
+    for (size_t i = 0; i < c->count; i++) {
+        int64_t row = c->spans[i].start - c->spans[0].start;
+        Sequence s = {c->past, c->spans[i].length};
+        positioner_turn(t->positioner, layer, s, t->q + row * d->heads * d->head_dim, d->heads);
+        positioner_turn(t->positioner, layer, s, new_k + row * k_dim, d->kv_heads);
     }
-    attend(t, spans, count, past, k, v);
-    linear_apply(&l->o, t->mixed, n, x, true, t->panel);
+    attend(t, l, layer, c, k, v);
+    linear_apply(&l->o, t->mixed, c->tokens, out, add, t->panel);
 }
 
-static void activate(const Transformer *t, int64_t n) {
-    int64_t width = t->desc->ffn_dim;
-    void (*const f[ACT_COUNT])(float *, const float *, int64_t) = {
-        [ACT_SILU] = t->math->silu_mul,
-        [ACT_GELU] = t->math->gelu_mul,
-        [ACT_GELU_TANH] = t->math->gelu_tanh_mul,
-        [ACT_RELU] = t->math->relu_mul,
-    };
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) f[t->desc->activation](t->gate + i * width, t->up + i * width, width);
-}
-
-// x += down(act(gate(norm(x))) * up(norm(x)))
-static void mlp_block(Transformer *t, const Layer *l, float *x, int64_t n) {
-    norm(t, x, l->ffn_norm, n, t->normed);
-    linear_apply(&l->gate, t->normed, n, t->gate, false, t->panel);
-    linear_apply(&l->up, t->normed, n, t->up, false, t->panel);
-    activate(t, n);
-    linear_apply(&l->down, t->gate, n, x, true, t->panel);
-}
-
-static void embed(const Transformer *t, const int32_t *ids, int64_t n, float *x) {
-    int64_t dim = t->desc->dim;
-    size_t row_bytes = t->embedding->bytes / (size_t)t->desc->vocab;
-    ToF32Fn to_f32 = kernels_get()->to_f32[t->embedding->type];
-    for (int64_t i = 0; i < n; i++) to_f32(t->embedding->data + (size_t)ids[i] * row_bytes, x + i * dim, dim);
-}
-
-static bool layer_verify(const Layer *l, Error *err) {
-    for (int i = 0; i < l->tensor_count; i++)
-        if (!tensor_verify(l->tensors[i], err)) return false;
+static bool mlp(Transformer *t, Layer *l, const Chunk *c, bool keep, const float *x, float *out, bool add, Error *err) {
+    if (l->experts) return experts_apply(t->desc, l, x, c->tokens, out, add, keep, &t->mlp, err);
+    mlp_apply(t->desc, &l->mlp, x, c->tokens, out, add, &t->mlp);
     return true;
 }
 
-static bool ends_verify(const Transformer *t, Error *err) {
-    return tensor_verify(t->embedding, err) && (t->head == t->embedding || tensor_verify(t->head, err));
+// x += residual_scale * branch
+static void add_branch(const Transformer *t, float *x, int64_t n) {
+    int64_t dim = t->desc->dim;
+    float scale = t->desc->residual_scale != 0 ? (float)t->desc->residual_scale : 1;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n * dim; i++) x[i] += scale * t->branch[i];
 }
 
-static void layer_release(const Layer *l) {
-    for (int i = 0; i < l->tensor_count; i++)
-        file_release(l->tensors[i]->file, l->tensors[i]->data, l->tensors[i]->bytes);
+// x + attention(norm(x)) + mlp(norm(x))
+static bool parallel_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache *cache, float *x, Error *err) {
+    Layer *l = &t->layers[layer];
+    int64_t n = c->tokens, dim = t->desc->dim;
+    normalize(t, &l->attn_norm, x, n, dim, t->normed);
+    attention(t, l, layer, c, cache, t->normed, t->branch, false);
+    if (!t->desc->shared_norm) normalize(t, &l->ffn_norm, x, n, dim, t->normed);
+    bool ok = mlp(t, l, c, cache, t->normed, t->branch, true, err);
+    add_branch(t, x, n);
+    return ok;
 }
 
-// How many spans from `first` on fit the scratch together; their tokens in *tokens.
-static size_t chunk_take(const Transformer *t, const Span *spans, size_t first, size_t count, int64_t *tokens) {
-    size_t n = 0;
-    *tokens = 0;
-    while (first + n < count && *tokens + spans[first + n].length <= t->chunk) *tokens += spans[first + n++].length;
-    return n;
+// One block after the other, with their norms where NormPlace says.
+static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache *cache, float *x, Error *err) {
+    Layer *l = &t->layers[layer];
+    NormPlace place = t->desc->norm_place;
+    bool before = place == NORM_BEFORE || place == NORM_AROUND, after = place == NORM_AROUND || place == NORM_AFTER;
+    bool direct = place == NORM_BEFORE && t->desc->residual_scale == 0; // a block adds to x itself
+    int64_t n = c->tokens, dim = t->desc->dim;
+    const float *input = before ? t->normed : x;
+    float *out = direct ? x : t->branch;
+
+    if (before) normalize(t, &l->attn_norm, x, n, dim, t->normed);
+    attention(t, l, layer, c, cache, input, out, direct);
+    if (after) normalize(t, &l->attn_post_norm, out, n, dim, out);
+    if (!direct) add_branch(t, x, n);
+    if (place == NORM_SUM) normalize(t, &l->attn_post_norm, x, n, dim, x);
+
+    if (before) normalize(t, &l->ffn_norm, x, n, dim, t->normed);
+    if (!mlp(t, l, c, cache, input, out, direct, err)) return false;
+    if (after) normalize(t, &l->ffn_post_norm, out, n, dim, out);
+    if (!direct) add_branch(t, x, n);
+    if (place == NORM_SUM) normalize(t, &l->ffn_post_norm, x, n, dim, x);
+    return true;
+}
+
+// What is added to, or done with, a token's embedding x [dim] at a position of its sequence.
+static void place(const Transformer *t, int64_t position, float *x) {
+    const ModelDesc *d = t->desc;
+    if (d->embed_scale != 0) t->math->scale(x, d->dim, (float)d->embed_scale);
+    if (t->learned) {
+        const uint8_t *row = tensor_read(t->learned, position + d->position_offset, 1, NULL);
+        kernels_get()->to_f32[t->learned->type](row, t->normed, d->dim);
+        for (int64_t i = 0; i < d->dim; i++) x[i] += t->normed[i];
+    }
+    if (d->embed_norm) norm_row(t->math, &t->embed_norm, t->embed_norm.gain, x, d->dim, x);
+}
+
+static void embed(Transformer *t, const int32_t *ids, const Span *spans, size_t count, int64_t past, float *x) {
+    const ModelDesc *d = t->desc;
+    const Tensor *e = t->embedding.weight;
+    ToF32Fn to_f32 = kernels_get()->to_f32[e->type];
+    int64_t width = desc_embed_dim(d), n = spans[count - 1].start + spans[count - 1].length;
+    for (int64_t first = 0; first < n; first += t->chunk) {
+        int64_t tokens = min(t->chunk, n - first);
+        float *to = x + first * d->dim, *rows = d->embed_dim ? t->embedded : to;
+        for (int64_t i = 0; i < tokens; i++)
+            to_f32(tensor_read(e, ids[first + i], 1, t->embed_row), rows + i * width, width);
+        if (d->embed_dim) linear_apply(&t->embed_in, rows, tokens, to, false, t->panel);
+    }
+    for (size_t s = 0; s < count; s++)
+        for (int64_t i = 0; i < spans[s].length; i++) place(t, past + i, x + (spans[s].start + i) * d->dim);
+}
+
+// As many spans from `first` on as fit the scratch together.
+static Chunk chunk_take(const Transformer *t, const Span *spans, size_t first, size_t count, int64_t past) {
+    Chunk c = {.spans = spans + first, .past = past};
+    while (first + c.count < count && c.tokens + spans[first + c.count].length <= t->chunk)
+        c.tokens += spans[first + c.count++].length;
+    return c;
 }
 
 bool transformer_forward(Transformer *t, const int32_t *ids, const Span *spans, size_t count, KvCache *cache, float *x,
                          LayerDone done, void *context, Error *err) {
-    int64_t n = 0;
+    int64_t n = 0, past = cache ? cache->length : 0;
     for (size_t i = 0; i < count; i++) {
         if (spans[i].length > t->max_length) return error_set(err, "a sequence is longer than was prepared for");
+        if (t->learned && past + spans[i].length + t->desc->position_offset > tensor_rows(t->learned))
+            return error_set(err, "%s: has no position beyond %lld", t->model->path, (long long)t->desc->context);
         n += spans[i].length;
     }
-    if (cache && cache->length + n > cache->capacity) return error_set(err, "the cache of keys and values is full");
-    if (!t->verified && !ends_verify(t, err)) return false;
-    embed(t, ids, n, x);
+    if (cache && past + n > cache->capacity) return error_set(err, "the cache of keys and values is full");
+    if (!t->embedding.verified && !tensor_verify(t->embedding.weight, err)) return false;
+    t->embedding.verified = true;
+    embed(t, ids, spans, count, past, x);
     for (int64_t i = 0; i < t->desc->layers; i++) {
-        const Layer *l = &t->layers[i];
-        if (!t->verified && !layer_verify(l, err)) return false;
-        int64_t tokens;
-        for (size_t s = 0, taken; s < count; s += taken) {
-            taken = chunk_take(t, spans, s, count, &tokens);
+        if (!layer_take(&t->layers[i], err)) return false;
+        for (size_t s = 0; s < count;) {
+            Chunk c = chunk_take(t, spans, s, count, past);
             float *rows = x + spans[s].start * t->desc->dim;
-            attention_block(t, l, i, spans + s, taken, cache, rows, tokens);
-            mlp_block(t, l, rows, tokens);
-            if (done) done(context, i, tokens);
+            if (!(t->desc->parallel ? parallel_layer : serial_layer)(t, i, &c, cache, rows, err)) return false;
+            if (done) done(context, i, c.tokens);
+            s += c.count;
         }
-        if (!cache) layer_release(l);
+        if (!cache) layer_drop(&t->layers[i]);
     }
     if (cache) cache->length += n;
-    t->verified = true;
     return true;
 }
 
-void transformer_final_norm(const Transformer *t, const float *x, float *y) {
-    t->math->rms_norm(x, t->output_norm, (float)t->desc->norm_eps, t->desc->dim, y);
-}
-
-const Tensor *transformer_head(const Transformer *t) { return t->head; }
-
-void transformer_logits(Transformer *t, const float *y, float *logits) {
-    linear_apply(&t->output, y, 1, logits, false, t->panel);
+void transformer_final(Transformer *t, const float *x, float *y) {
+    const ModelDesc *d = t->desc;
+    float *normed = d->embed_dim ? t->normed : y;
+    if (d->norm_place != NORM_SUM)
+        norm_row(t->math, &t->output_norm, t->output_norm.gain, x, d->dim, normed);
+    else
+        memmove(normed, x, (size_t)d->dim * sizeof *x);
+    if (d->embed_dim) linear_apply(&t->embed_out, normed, 1, y, false, t->panel);
 }

@@ -3,7 +3,6 @@
 #ifndef EVAL_TRANSFORMER_H
 #define EVAL_TRANSFORMER_H
 
-#include "eval/linear.h"
 #include "formats/model.h"
 
 typedef struct Transformer Transformer;
@@ -21,7 +20,7 @@ void transformer_free(Transformer *t); // NULL is fine
 
 // Keys and values of one sequence that grows, for generation.
 typedef struct KvCache {
-    float *k, *v;             // [layers, capacity, kv_heads * head_dim]
+    float *k, *v;             // [layers, capacity, kv_heads * head_dim], [.., kv_heads * value_dim]
     int64_t capacity, length; // tokens; length: how many are there
 } KvCache;
 
@@ -37,13 +36,7 @@ typedef void (*LayerDone)(void *context, int64_t layer, int64_t tokens);
 bool transformer_forward(Transformer *t, const int32_t *ids, const Span *spans, size_t count, KvCache *cache, float *x,
                          LayerDone done, void *context, Error *err);
 
-// The final norm of one row of x: y [dim], ready for the head.
-void transformer_final_norm(const Transformer *t, const float *x, float *y);
-
-// The head: [vocab, dim], the embedding where tied.
-const Tensor *transformer_head(const Transformer *t);
-
-// Logits [vocab] for one finally normed row, for generation.
-void transformer_logits(Transformer *t, const float *y, float *logits);
+// What the head takes (eval/head.h) of one row of x: y [desc_embed_dim], finally normed. y may be x.
+void transformer_final(Transformer *t, const float *x, float *y);
 
 #endif

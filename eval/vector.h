@@ -12,11 +12,18 @@ typedef struct VectorMath {
     float (*exp_sum)(float *x, int64_t n, float shift); // x = exp(x - shift); returns their sum
     float (*weighted_difference)(const float *w, const float *a, const float *b, int64_t n); // sum of w * (a - b)
     void (*scale)(float *x, int64_t n, float by);
-    void (*silu_mul)(float *x, const float *up, int64_t n);      // x = x * sigmoid(x) * up
-    void (*gelu_tanh_mul)(float *x, const float *up, int64_t n); // the tanh form of arXiv:1606.08415
-    void (*gelu_mul)(float *x, const float *up, int64_t n);      // the erf form
-    void (*relu_mul)(float *x, const float *up, int64_t n);
-    void (*rms_norm)(const float *x, const float *gain, float eps, int64_t n, float *y);  // x / rms(x) * gain
+    // x = f(x) * up; f(x) alone where up is NULL.
+    void (*silu)(float *x, const float *up, int64_t n);      // x * sigmoid(x)
+    void (*gelu_tanh)(float *x, const float *up, int64_t n); // the tanh form of arXiv:1606.08415
+    void (*gelu)(float *x, const float *up, int64_t n);      // the erf form
+    void (*relu)(float *x, const float *up, int64_t n);
+    // x = g * sigmoid(1.702 g) * (u + 1) with g = min(x, limit) and u = up within +-limit, as gpt-oss has it.
+    void (*swiglu_clamped)(float *x, const float *up, int64_t n, float limit);
+    void (*soft_cap)(float *x, int64_t n, float cap); // x = cap * tanh(x / cap)
+    // y may be x.
+    void (*rms_norm)(const float *x, const float *gain, float eps, int64_t n, float *y); // x / rms(x) * gain
+    // (x - mean) / deviation * gain + bias (arXiv:1607.06450); bias may be NULL.
+    void (*layer_norm)(const float *x, const float *gain, const float *bias, float eps, int64_t n, float *y);
     void (*rotate)(float *x, const float *cosine, const float *sine, int64_t half);       // pairs (x[i], x[i + half])
     void (*rotate_pairs)(float *x, const float *cosine, const float *sine, int64_t half); // pairs (x[2i], x[2i + 1])
 } VectorMath;

@@ -125,13 +125,41 @@ static void scale(float *x, int64_t n, float by) {
 #define ACTIVATION(name, f)                                                                                            \
     static void name(float *x, const float *up, int64_t n) {                                                           \
         int64_t i = 0;                                                                                                 \
+        if (!up) {                                                                                                     \
+            for (; i + LANES <= n; i += LANES) store(x + i, f(load(x + i)));                                           \
+            if (i < n) store_part(x + i, f(load_part(x + i, n - i, 0)), n - i);                                        \
+            return;                                                                                                    \
+        }                                                                                                              \
         for (; i + LANES <= n; i += LANES) store(x + i, f(load(x + i)) * load(up + i));                                \
         if (i < n) store_part(x + i, f(load_part(x + i, n - i, 0)) * load_part(up + i, n - i, 0), n - i);              \
     }
-ACTIVATION(silu_mul, silu_lanes)
-ACTIVATION(gelu_tanh_mul, gelu_tanh_lanes)
-ACTIVATION(gelu_mul, gelu_lanes)
-ACTIVATION(relu_mul, relu_lanes)
+ACTIVATION(silu, silu_lanes)
+ACTIVATION(gelu_tanh, gelu_tanh_lanes)
+ACTIVATION(gelu, gelu_lanes)
+ACTIVATION(relu, relu_lanes)
+
+static inline Floats swiglu_lanes(Floats x, Floats up, float limit) {
+    x = select(x > limit, all(limit), x);
+    up = select(up > limit, all(limit), up);
+    up = select(up < -limit, all(-limit), up);
+    return x * sigmoid_lanes(1.702f * x) * (up + 1.0f);
+}
+
+static void swiglu_clamped(float *x, const float *up, int64_t n, float limit) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(x + i, swiglu_lanes(load(x + i), load(up + i), limit));
+    if (i < n) store_part(x + i, swiglu_lanes(load_part(x + i, n - i, 0), load_part(up + i, n - i, 0), limit), n - i);
+}
+
+static inline Floats soft_cap_lanes(Floats x, float cap) { // tanh(z) = 1 - 2 / (exp(2 z) + 1)
+    return cap * (1.0f - 2.0f / (exp_lanes(2.0f / cap * x) + 1.0f));
+}
+
+static void soft_cap(float *x, int64_t n, float cap) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(x + i, soft_cap_lanes(load(x + i), cap));
+    if (i < n) store_part(x + i, soft_cap_lanes(load_part(x + i, n - i, 0), cap), n - i);
+}
 
 static void rms_norm(const float *x, const float *gain, float eps, int64_t n, float *y) {
     Floats sum = all(0);
@@ -146,6 +174,30 @@ static void rms_norm(const float *x, const float *gain, float eps, int64_t n, fl
     }
     float r = 1.0f / sqrtf(sum_lanes(sum) / (float)n + eps);
     for (i = 0; i < n; i++) y[i] = x[i] * r * gain[i];
+}
+
+static float sum_row(const float *x, int64_t n) {
+    Floats sum = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) sum += load(x + i);
+    if (i < n) sum += load_part(x + i, n - i, 0);
+    return sum_lanes(sum);
+}
+
+static void layer_norm(const float *x, const float *gain, const float *bias, float eps, int64_t n, float *y) {
+    float mean = sum_row(x, n) / (float)n;
+    Floats sum = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        Floats v = load(x + i) - mean;
+        sum += v * v;
+    }
+    if (i < n) {
+        Floats v = load_part(x + i, n - i, mean) - mean;
+        sum += v * v;
+    }
+    float r = 1.0f / sqrtf(sum_lanes(sum) / (float)n + eps);
+    for (i = 0; i < n; i++) y[i] = (x[i] - mean) * r * gain[i] + (bias ? bias[i] : 0);
 }
 
 static void rotate(float *x, const float *cosine, const float *sine, int64_t half) {
@@ -170,11 +222,14 @@ const VectorMath TARGET_NAME(vector_math) = {
     .exp_sum = exp_sum,
     .weighted_difference = weighted_difference,
     .scale = scale,
-    .silu_mul = silu_mul,
-    .gelu_tanh_mul = gelu_tanh_mul,
-    .gelu_mul = gelu_mul,
-    .relu_mul = relu_mul,
+    .silu = silu,
+    .gelu_tanh = gelu_tanh,
+    .gelu = gelu,
+    .relu = relu,
+    .swiglu_clamped = swiglu_clamped,
+    .soft_cap = soft_cap,
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
     .rotate = rotate,
     .rotate_pairs = rotate_pairs,
 };

@@ -1,12 +1,10 @@
 // The model description: its names, its JSON (in .nib), its limits.
-#include "formats/model.h"
+#include "formats/model_desc_variants.h"
 
 #include <stdio.h>
 #include <string.h>
 
-// Limits far above any model there is, and low enough that products of two of these numbers fit in 63 bits.
 enum {
-    LAYERS_MAX = 4096,
     HEADS_MAX = 1 << 14,
     HEAD_DIM_MAX = 1 << 14,
     DIM_MAX = 1 << 20,
@@ -25,10 +23,11 @@ static const struct {
     {ACT_GELU_TANH, "gelu_tanh"}, {ACT_RELU, "relu"},
     {ACT_SILU, "swish"},          {ACT_GELU, "gelu_python"},
     {ACT_GELU_TANH, "gelu_new"},  {ACT_GELU_TANH, "gelu_pytorch_tanh"},
-    {ACT_GELU_TANH, "gelu_fast"},
+    {ACT_GELU_TANH, "gelu_fast"}, {ACT_SWIGLU_CLAMPED, "swiglu_clamped"},
 };
 
-static const char *const scalings[ROPE_COUNT] = {"default", "linear", "dynamic", "yarn", "llama3", "factors"};
+static const char *const scalings[ROPE_COUNT] = {"default", "linear",  "dynamic", "yarn",
+                                                 "llama3",  "factors", "longrope"};
 
 const char *activation_name(Activation a) {
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
@@ -81,7 +80,7 @@ static const IntField ints[] = {
     {"dim", offsetof(ModelDesc, dim), 1, DIM_MAX},
     {"heads", offsetof(ModelDesc, heads), 1, HEADS_MAX},
     {"kv_heads", offsetof(ModelDesc, kv_heads), 1, HEADS_MAX},
-    {"head_dim", offsetof(ModelDesc, head_dim), 2, HEAD_DIM_MAX},
+    {"head_dim", offsetof(ModelDesc, head_dim), 1, HEAD_DIM_MAX},
     {"ffn_dim", offsetof(ModelDesc, ffn_dim), 1, FFN_MAX},
     {"vocab", offsetof(ModelDesc, vocab), 1, VOCAB_MAX},
     {"context", offsetof(ModelDesc, context), 1, CONTEXT_MAX},
@@ -103,7 +102,7 @@ enum {
 };
 static const DoubleField rope_doubles[] = {
     {"factor", offsetof(Rope, factor), 1e-6, 1e9, SCALED},
-    {"attention_factor", offsetof(Rope, attention_factor), 0, 1e6, YARN},
+    {"attention_factor", offsetof(Rope, attention_factor), 0, 1e6, YARN | 1 << ROPE_LONGROPE},
     {"beta_fast", offsetof(Rope, beta_fast), 1e-6, 1e9, YARN},
     {"beta_slow", offsetof(Rope, beta_slow), 1e-6, 1e9, YARN},
     {"mscale", offsetof(Rope, mscale), 0, 1e6, YARN},
@@ -116,11 +115,14 @@ static const DoubleField rope_doubles[] = {
 #define FIELD(p, type, off)  ((type *)((char *)(p) + (off)))
 #define CFIELD(p, type, off) (*(const type *)((const char *)(p) + (off)))
 
-static bool rope_has_original_context(RopeScaling s) { return s == ROPE_DYNAMIC || s == ROPE_YARN || s == ROPE_LLAMA3; }
+static bool rope_has_original_context(RopeScaling s) {
+    return s == ROPE_DYNAMIC || s == ROPE_YARN || s == ROPE_LLAMA3 || s == ROPE_LONGROPE;
+}
 
-static bool rope_write(const Rope *rope, cJSON *json) {
+bool rope_write(const Rope *rope, cJSON *json) {
     bool ok = cJSON_AddStringToObject(json, "scaling", rope_scaling_name(rope->scaling)) &&
               cJSON_AddNumberToObject(json, "theta", rope->theta) &&
+              (!rope->dims || cJSON_AddNumberToObject(json, "dims", (double)rope->dims)) &&
               (!rope->interleaved || cJSON_AddBoolToObject(json, "interleaved", true));
     for (size_t i = 0; ok && i < COUNT(rope_doubles); i++)
         if (rope_doubles[i].scalings >> rope->scaling & 1)
@@ -140,7 +142,9 @@ cJSON *model_desc_write(const ModelDesc *desc) {
          cJSON_AddStringToObject(json, "activation", activation_name(desc->activation));
     for (size_t i = 0; ok && i < COUNT(bools); i++)
         ok = cJSON_AddBoolToObject(json, bools[i].key, CFIELD(desc, bool, bools[i].offset));
-    ok = ok && (rope = cJSON_AddObjectToObject(json, "rope")) && rope_write(&desc->rope, rope);
+    if (ok && desc->positions == POSITIONS_ROTARY)
+        ok = (rope = cJSON_AddObjectToObject(json, "rope")) && rope_write(&desc->rope, rope);
+    ok = ok && variants_write(desc, json);
     if (ok) return json;
     cJSON_Delete(json);
     return NULL;
@@ -150,7 +154,7 @@ static bool must_have(const cJSON *json, const char *key, Error *err) {
     return json_member(json, key) || error_set(err, "\"%s\" is missing", key);
 }
 
-static bool rope_read(const cJSON *json, Rope *rope, Error *err) {
+bool rope_read(const cJSON *json, Rope *rope, Error *err) {
     const char *name = json_text(json, "scaling");
     if (!name || !rope_scaling_from_name(name, &rope->scaling))
         return error_set(err, "\"scaling\" is missing or unknown: %.40s", name ? name : "");
@@ -167,7 +171,8 @@ static bool rope_read(const cJSON *json, Rope *rope, Error *err) {
         (!must_have(json, "original_context", err) ||
          !json_int(json, "original_context", 1, CONTEXT_MAX, &rope->original_context, err)))
         return false;
-    return json_bool(json, "truncate", &rope->truncate, err) && json_bool(json, "interleaved", &rope->interleaved, err);
+    return json_int(json, "dims", 1, HEAD_DIM_MAX, &rope->dims, err) &&
+           json_bool(json, "truncate", &rope->truncate, err) && json_bool(json, "interleaved", &rope->interleaved, err);
 }
 
 bool model_desc_read(const cJSON *json, ModelDesc *desc, Error *err) {
@@ -187,25 +192,17 @@ bool model_desc_read(const cJSON *json, ModelDesc *desc, Error *err) {
         if (!must_have(json, bools[i].key, err) ||
             !json_bool(json, bools[i].key, FIELD(desc, bool, bools[i].offset), err))
             return false;
-    if (!rope_read(json_member(json, "rope"), &desc->rope, err)) return error_prefix(err, "\"rope\"");
+    if (!variants_read(json, desc, err)) return false;
+    if (desc->positions == POSITIONS_ROTARY && !rope_read(json_member(json, "rope"), &desc->rope, err))
+        return error_prefix(err, "\"rope\"");
     return model_desc_check(desc, err);
 }
 
-bool model_desc_check(const ModelDesc *desc, Error *err) {
-    for (size_t i = 0; i < COUNT(ints); i++) {
-        int64_t v = CFIELD(desc, int64_t, ints[i].offset);
-        if (v < ints[i].min || v > ints[i].max)
-            return error_set(err, "%s is %lld, outside %lld to %lld", ints[i].key, (long long)v, (long long)ints[i].min,
-                             (long long)ints[i].max);
-    }
-    if (desc->heads % desc->kv_heads)
-        return error_set(err, "%lld query heads are no multiple of %lld key and value heads", (long long)desc->heads,
-                         (long long)desc->kv_heads);
-    if (desc->head_dim % 2)
-        return error_set(err, "head_dim is %lld: rotary positions need an even one", (long long)desc->head_dim);
-    if (!(desc->norm_eps >= 0 && desc->norm_eps <= 1)) return error_set(err, "norm_eps is %g", desc->norm_eps);
-
-    const Rope *rope = &desc->rope;
+bool rope_check(const Rope *rope, int64_t head_dim, Error *err) {
+    int64_t dims = rope->dims ? rope->dims : head_dim;
+    if (dims < 2 || dims % 2 || dims > head_dim)
+        return error_set(err, "head_dim is %lld, %lld of them turned: rotary positions need an even number of them",
+                         (long long)head_dim, (long long)dims);
     if (!(rope->theta >= POSITIVE_MIN && rope->theta <= POSITIVE_MAX))
         return error_set(err, "rope theta is %g", rope->theta);
     for (size_t i = 0; i < COUNT(rope_doubles); i++) {
@@ -221,4 +218,19 @@ bool model_desc_check(const ModelDesc *desc, Error *err) {
         return error_set(err, "rope high_freq_factor %g is not above low_freq_factor %g", rope->high_freq_factor,
                          rope->low_freq_factor);
     return true;
+}
+
+bool model_desc_check(const ModelDesc *desc, Error *err) {
+    for (size_t i = 0; i < COUNT(ints); i++) {
+        int64_t v = CFIELD(desc, int64_t, ints[i].offset);
+        if (v < ints[i].min || v > ints[i].max)
+            return error_set(err, "%s is %lld, outside %lld to %lld", ints[i].key, (long long)v, (long long)ints[i].min,
+                             (long long)ints[i].max);
+    }
+    if (desc->heads % desc->kv_heads)
+        return error_set(err, "%lld query heads are no multiple of %lld key and value heads", (long long)desc->heads,
+                         (long long)desc->kv_heads);
+    if (!(desc->norm_eps >= 0 && desc->norm_eps <= 1)) return error_set(err, "norm_eps is %g", desc->norm_eps);
+
+    return variants_check(desc, err);
 }

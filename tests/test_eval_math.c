@@ -92,8 +92,7 @@ static void vectors_match_plain_loops(void **state) {
             assert_true(fabs((double)t[k]->weighted_difference(y, x, u, n) - difference) < 1e-4);
             memcpy(y, x, sizeof *x * (size_t)(n + 1));
             assert_true(fabs((double)t[k]->exp_sum(y, n, 3) - sum) <= 1e-5 * sum && y[n] == guard);
-            void (*const f[])(float *, const float *, int64_t) = {t[k]->silu_mul, t[k]->gelu_tanh_mul, t[k]->gelu_mul,
-                                                                  t[k]->relu_mul};
+            void (*const f[])(float *, const float *, int64_t) = {t[k]->silu, t[k]->gelu_tanh, t[k]->gelu, t[k]->relu};
             for (int a = 0; a < 4; a++) {
                 memcpy(y, x, sizeof *x * (size_t)(n + 1));
                 f[a](y, u, n);
@@ -102,7 +101,32 @@ static void vectors_match_plain_loops(void **state) {
                     assert_true(fabs((double)y[i] - want) < 2e-6 * (1 + fabs(want)));
                 }
                 assert_true(y[n] == guard);
+                memcpy(y, x, sizeof *x * (size_t)(n + 1));
+                f[a](y, NULL, n);
+                for (int64_t i = 0; i < n; i++)
+                    assert_true(fabs((double)y[i] - act(a, (double)x[i])) < 2e-6 * (1 + fabs(act(a, (double)x[i]))));
+                assert_true(y[n] == guard);
             }
+            memcpy(y, x, sizeof *x * (size_t)(n + 1));
+            t[k]->swiglu_clamped(y, u, n, 1.5f);
+            for (int64_t i = 0; i < n; i++) {
+                double g = fmin((double)x[i], 1.5), up = fmax(-1.5, fmin((double)u[i], 1.5));
+                assert_true(fabs((double)y[i] - g / (1 + exp(-1.702 * g)) * (up + 1)) < 1e-5);
+            }
+            assert_true(y[n] == guard);
+            memcpy(y, x, sizeof *x * (size_t)(n + 1));
+            t[k]->soft_cap(y, n, 5);
+            for (int64_t i = 0; i < n; i++) assert_true(fabs((double)y[i] - 5 * tanh((double)x[i] / 5)) < 3e-6);
+            assert_true(y[n] == guard);
+            double mean = 0, variance = 0;
+            for (int64_t i = 0; i < n; i++) mean += (double)x[i] / (double)n;
+            for (int64_t i = 0; i < n; i++) variance += pow((double)x[i] - mean, 2) / (double)n;
+            t[k]->layer_norm(x, u, x, 1e-5f, n, y);
+            for (int64_t i = 0; i < n; i++) {
+                double want = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)u[i] + (double)x[i];
+                assert_true(fabs((double)y[i] - want) < 2e-5);
+            }
+            assert_true(y[n] == guard);
             t[k]->rms_norm(x, u, 1e-5f, n, y);
             for (int64_t i = 0; i < n; i++) {
                 double want = (double)x[i] / sqrt(squares / (double)n + 1e-5) * (double)u[i];
@@ -118,38 +142,46 @@ static void vectors_match_plain_loops(void **state) {
 static void attention_matches_definition(void **state) {
     (void)state;
     // Lengths that cross the blocks of queries and keys; grouped heads; a past.
+    const float slopes[] = {0.5f, 0.25f, -0.125f, 1}, sinks[] = {1, -2, 30, 0};
     const AttentionShape shapes[] = {
-        {4, 2, 8, 300, 0, 0.3f}, {3, 1, 16, 1, 700, 0.25f}, {2, 2, 4, 130, 257, 0.5f}, {1, 1, 2, 1, 0, 1}};
+        {4, 2, 8, 8, 300, 0, 0, 0.3f, 0, NULL, NULL},      {3, 1, 16, 16, 1, 700, 0, 0.25f, 0, NULL, NULL},
+        {2, 2, 4, 4, 130, 257, 0, 0.5f, 0, NULL, NULL},    {1, 1, 2, 2, 1, 0, 0, 1, 0, NULL, NULL},
+        {4, 2, 8, 8, 300, 0, 7, 0.3f, 0, NULL, NULL},      {2, 1, 8, 8, 400, 100, 290, 0.3f, 0, NULL, NULL},
+        {2, 2, 8, 8, 40, 3, 1, 0.3f, 4, NULL, sinks},      {4, 4, 8, 8, 270, 0, 0, 0.3f, 0, slopes, NULL},
+        {4, 1, 12, 6, 270, 20, 33, 0.2f, 2, slopes, sinks}};
     for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
         const AttentionShape s = shapes[c];
-        int64_t wide = s.heads * s.head_dim, narrow = s.kv_heads * s.head_dim, keys = s.past + s.length;
-        float *q = random_floats(s.length * wide, -4, 4), *k = random_floats(keys * narrow, -4, 4);
-        float *v = random_floats(keys * narrow, -1, 1), *out = random_floats(s.length * wide, 0, 1);
+        int64_t d = s.head_dim, dv = s.value_dim, keys = s.past + s.length;
+        float *q = random_floats(s.length * s.heads * d, -4, 4), *k = random_floats(keys * s.kv_heads * d, -4, 4);
+        float *v = random_floats(keys * s.kv_heads * dv, -1, 1), *out = random_floats(s.length * s.heads * dv, 0, 1);
         float *scratch = random_floats((int64_t)attention_scratch(), 0, 1);
-        double *p = malloc((size_t)keys * sizeof *p);
-        for (int64_t h = 0; h < s.heads; h++) attention_head(&s, h, q, k, v, out, scratch);
-        for (int64_t h = 0; h < s.heads; h++)
+        double *p = calloc((size_t)keys, sizeof *p);
+        for (int64_t h = 0; h < s.heads; h++) {
+            attention_head(&s, h, q, k, v, out, scratch);
+            int64_t g = h / (s.heads / s.kv_heads);
             for (int64_t i = 0; i < s.length; i++) {
-                int64_t g = h / (s.heads / s.kv_heads);
-                double top = -INFINITY, sum = 0;
-                for (int64_t j = 0; j <= s.past + i; j++) {
-                    p[j] = 0;
-                    for (int64_t d = 0; d < s.head_dim; d++)
-                        p[j] += (double)q[i * wide + h * s.head_dim + d] * (double)k[j * narrow + g * s.head_dim + d];
-                    p[j] *= (double)s.scale;
-                    top = fmax(top, p[j]);
+                int64_t last = s.past + i, first = s.window && last + 1 > s.window ? last + 1 - s.window : 0;
+                double sum = s.sinks ? exp((double)s.sinks[h]) : 0;
+                for (int64_t j = first; j <= last; j++) {
+                    double score = 0;
+                    for (int64_t e = 0; e < d; e++)
+                        score += (double)q[(i * s.heads + h) * d + e] * (double)k[(j * s.kv_heads + g) * d + e];
+                    score *= (double)s.scale;
+                    if (s.cap != 0) score = (double)s.cap * tanh(score / (double)s.cap);
+                    if (s.slopes) score += (double)s.slopes[h] * (double)(j - last);
+                    sum += p[j] = exp(score);
                 }
-                for (int64_t j = 0; j <= s.past + i; j++) sum += p[j] = exp(p[j] - top);
-                for (int64_t d = 0; d < s.head_dim; d++) {
+                for (int64_t e = 0; e < dv; e++) {
                     double want = 0;
-                    for (int64_t j = 0; j <= s.past + i; j++)
-                        want += p[j] / sum * (double)v[j * narrow + g * s.head_dim + d];
-                    assert_true(fabs(want - (double)out[i * wide + h * s.head_dim + d]) < 1e-5);
+                    for (int64_t j = first; j <= last; j++)
+                        want += p[j] / sum * (double)v[(j * s.kv_heads + g) * dv + e];
+                    assert_true(fabs(want - (double)out[(i * s.heads + h) * dv + e]) < 1e-5);
                 }
             }
-        free(p);
+        }
         float *const owned[] = {q, k, v, out, scratch};
         for (int i = 0; i < 5; i++) mem_free(owned[i]);
+        free(p);
     }
 }
 
@@ -176,7 +208,7 @@ static void linear_matches_definition(void **state) {
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
         void *bytes;
         Tensor t = matrix(types[k], ROWS, COLS, values, &bytes);
-        Linear l = {&t, bias};
+        Linear l = {.weight = &t, .bias = bias};
         linear_apply(&l, x, N, many, false, panel);
         for (int64_t i = 0; i < N; i++) linear_apply(&l, x + i * COLS, 1, one + i * ROWS, false, panel);
         memcpy(sum, many, sizeof *sum * N * ROWS);
@@ -201,6 +233,7 @@ static void head_matches_definition(void **state) {
     enum { MODELS = 3, VOCAB = 2500, POSITIONS = 150 };
     const int64_t dims[MODELS] = {24, 24, 40};
     HeadInput in[MODELS];
+    Head heads[MODELS];
     Tensor weights[MODELS];
     void *bytes[MODELS];
     int32_t right[POSITIONS];
@@ -209,7 +242,8 @@ static void head_matches_definition(void **state) {
     for (int k = 0; k < MODELS; k++) {
         float *values = random_floats(VOCAB * dims[k], -2, 2), *hidden = random_floats(POSITIONS * dims[k], -2, 2);
         weights[k] = matrix(DT_F32, VOCAB, dims[k], values, &bytes[k]);
-        in[k] = (HeadInput){&weights[k], hidden, calloc(POSITIONS, sizeof(TokenScore))};
+        heads[k] = (Head){.output = {.weight = &weights[k]}};
+        in[k] = (HeadInput){&heads[k], hidden, calloc(POSITIONS, sizeof(TokenScore))};
         for (int64_t i = 0; i < POSITIONS; i++)
             for (int64_t v = 0; v < VOCAB; v++) {
                 double z = 0;

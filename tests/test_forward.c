@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "core/threads.h"
 #include "eval/evaluate.h"
+#include "eval/head.h"
 #include "eval/transformer.h"
 
 #include <math.h>
@@ -80,29 +81,33 @@ static void cache_matches_whole(void **state) {
         read_windows(cached[v], &w);
         int64_t n = w.items[0].length, dim = m->desc.dim, vocab = m->desc.vocab;
         Transformer *t = transformer_new(m, n, n, &err);
+        Head head;
         KvCache cache;
+        if (!head_open(&head, m, &err)) fail_msg("%s", err.text);
+        float *panel = mem_alloc(1, linear_panel_bytes(vocab, dim), &err);
         float *x = mem_alloc((size_t)(n * dim), sizeof *x, &err), *y = mem_alloc((size_t)dim, sizeof *y, &err);
         float *whole = mem_alloc((size_t)vocab, sizeof *whole, &err),
               *step = mem_alloc((size_t)vocab, sizeof *step, &err);
         if (!t || !x || !y || !whole || !step || !kv_cache_init(&cache, &m->desc, n, &err)) fail_msg("%s", err.text);
         Span all = {0, n};
         assert_true(transformer_forward(t, w.ids, &all, 1, NULL, x, NULL, NULL, &err));
-        transformer_final_norm(t, x + (n - 1) * dim, y);
-        transformer_logits(t, y, whole);
+        transformer_final(t, x + (n - 1) * dim, y);
+        head_logits(&head, y, whole, panel);
         for (int64_t i = 0, take; i < n; i += take) { // a prompt of seven, then one by one
             take = i ? 1 : 7;
             Span span = {0, take};
             assert_true(transformer_forward(t, w.ids + i, &span, 1, &cache, x, NULL, NULL, &err));
-            transformer_final_norm(t, x + (take - 1) * dim, y);
+            transformer_final(t, x + (take - 1) * dim, y);
         }
-        transformer_logits(t, y, step);
+        head_logits(&head, y, step, panel);
         for (int64_t i = 0; i < vocab; i++) assert_true(fabsf(whole[i] - step[i]) < 1e-3f);
         Span more = {0, 1};
         assert_false(transformer_forward(t, w.ids, &more, 1, &cache, x, NULL, NULL, &err)); // the cache is full
         kv_cache_free(&cache);
         transformer_free(t);
-        float *const owned[] = {x, y, whole, step};
-        for (int i = 0; i < 4; i++) mem_free(owned[i]);
+        head_close(&head);
+        float *const owned[] = {x, y, whole, step, panel};
+        for (int i = 0; i < 5; i++) mem_free(owned[i]);
         windows_free(&w);
         model_free(m);
     }
