@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """tests/data/families/: small random checkpoints of every family, and what transformers makes of them, for `make test`
-to compare with. A golden is one JSON file without weights: tests/golden_model.c makes them again by the same rule.
+to compare with. A golden is one JSON file without weights: tests/golden_model.h makes them again by the same rule.
 
     pip install torch transformers safetensors
     scripts/make_family_goldens.py [--only NAME...] OUT_DIR      (NAME: a case, or a family's beginning: gemma)
