@@ -1,17 +1,38 @@
-// What most families' config.json say in the same words: transformers' common keys, and rotary positions in the
-// spellings of transformers 4 ("rope_theta" and "rope_scaling") and 5 ("rope_parameters").
+// What most families' config.json say, in the words of each: the same numbers under transformers' common keys and under
+// those of older families (its attribute_map).
 #include "convert/family.h"
 
-#include <stdio.h>
 #include <string.h>
 
 // The largest numbers that are read at all; formats/model_desc.c has the real limits, for .nib and for these alike.
 static const int64_t INT_MAX_READ = INT64_C(1) << 40;
-static const double DOUBLE_MAX_READ = 1e30;
 
-static bool needed_int(const cJSON *config, const char *key, int64_t *value, Error *err) {
-    if (!json_member(config, key)) return error_set(err, "\"%s\" is missing", key);
-    return json_int(config, key, 1, INT_MAX_READ, value, err);
+// The spellings of a key, the common one first; NULL ends.
+enum { SPELLINGS = 6 };
+typedef const char *const Key[SPELLINGS];
+static Key layers_key = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
+static Key dim_key = {"hidden_size", "n_embd", "d_model"};
+static Key ffn_key = {"intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"};
+static Key heads_key = {"num_attention_heads", "n_head", "n_heads", "num_heads"};
+static Key kv_heads_key = {"num_key_value_heads", "num_kv_heads"};
+static Key context_key = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "n_ctx"};
+static Key eps_key = {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"};
+static Key activation_key = {"hidden_act", "activation_function", "hidden_activation", "activation"};
+
+// The spelling that the config uses; the common one where it has none.
+static const char *spelling(const cJSON *config, Key key) {
+    for (int i = 0; i < SPELLINGS && key[i]; i++)
+        if (json_member(config, key[i])) return key[i];
+    return key[0];
+}
+
+static bool read_int(const cJSON *config, Key key, int64_t *value, Error *err) {
+    return json_int(config, spelling(config, key), 1, INT_MAX_READ, value, err);
+}
+
+static bool needed_int(const cJSON *config, Key key, int64_t *value, Error *err) {
+    if (!json_member(config, spelling(config, key))) return error_set(err, "\"%s\" is missing", key[0]);
+    return read_int(config, key, value, err);
 }
 
 // An id, or a list of them (Llama 3's eos_token_id) of which the first is taken.
@@ -24,101 +45,71 @@ static bool read_id(const cJSON *config, const char *key, int64_t *id, Error *er
     return true;
 }
 
-bool describe_common(const cJSON *config, ModelDesc *desc, Error *err) {
-    if (!needed_int(config, "num_hidden_layers", &desc->layers, err) ||
-        !needed_int(config, "hidden_size", &desc->dim, err) ||
-        !needed_int(config, "intermediate_size", &desc->ffn_dim, err) ||
-        !needed_int(config, "num_attention_heads", &desc->heads, err) ||
-        !needed_int(config, "vocab_size", &desc->vocab, err))
+static bool read_sizes(const cJSON *config, ModelDesc *d, Error *err) {
+    if (!needed_int(config, layers_key, &d->layers, err) || !needed_int(config, dim_key, &d->dim, err) ||
+        !needed_int(config, heads_key, &d->heads, err) ||
+        !json_int(config, "vocab_size", 1, INT_MAX_READ, &d->vocab, err))
         return false;
+    if (!d->vocab) return error_set(err, "\"vocab_size\" is missing");
+    if (d->layers > LAYERS_MAX)
+        return error_set(err, "layers is %lld, outside 1 to %d", (long long)d->layers, LAYERS_MAX);
+    if (d->ffn_dim == FFN_FOUR_TIMES) d->ffn_dim = 4 * d->dim;
+    if (!(d->ffn_dim ? read_int : needed_int)(config, ffn_key, &d->ffn_dim, err)) return false;
+    d->kv_heads = d->heads;
+    if (!d->head_dim) d->head_dim = d->dim / d->heads;
+    if (!d->context) d->context = 2048;
+    return read_int(config, kv_heads_key, &d->kv_heads, err) && read_int(config, context_key, &d->context, err);
+}
 
-    desc->kv_heads = desc->heads;
-    desc->head_dim = desc->dim / desc->heads;
-    desc->context = 2048;
-    desc->norm_eps = 1e-6;
-    desc->bos = desc->eos = -1;
-    if (!json_int(config, "num_key_value_heads", 1, INT_MAX_READ, &desc->kv_heads, err) ||
-        !json_int(config, "head_dim", 1, INT_MAX_READ, &desc->head_dim, err) ||
-        !json_int(config, "max_position_embeddings", 1, INT_MAX_READ, &desc->context, err) ||
-        !json_double(config, "rms_norm_eps", 0, 1, &desc->norm_eps, err) ||
-        !json_bool(config, "tie_word_embeddings", &desc->tied, err) ||
-        !read_id(config, "bos_token_id", &desc->bos, err) || !read_id(config, "eos_token_id", &desc->eos, err))
+bool describe_common(const cJSON *config, ModelDesc *d, Error *err) {
+    bool head_dim_known = d->head_dim;
+    if (!read_sizes(config, d, err)) return false;
+    if (d->norm_eps == 0) d->norm_eps = 1e-6;
+    d->bos = d->eos = -1;
+    if (!json_int(config, "head_dim", 1, INT_MAX_READ, &d->head_dim, err) ||
+        !json_double(config, spelling(config, eps_key), 0, 1, &d->norm_eps, err) ||
+        !json_bool(config, "tie_word_embeddings", &d->tied, err) || !read_id(config, "bos_token_id", &d->bos, err) ||
+        !read_id(config, "eos_token_id", &d->eos, err))
         return false;
-    if (!json_member(config, "head_dim") && desc->dim % desc->heads)
+    if (!head_dim_known && !json_member(config, "head_dim") && d->dim % d->heads)
         return error_set(err, "hidden_size %lld is no multiple of num_attention_heads %lld, and head_dim is not given",
-                         (long long)desc->dim, (long long)desc->heads);
+                         (long long)d->dim, (long long)d->heads);
 
-    const char *activation = json_text(config, "hidden_act");
-    if (activation && !activation_from_name(activation, &desc->activation))
-        return error_set(err, "the activation \"%.60s\" (hidden_act) is not supported", activation);
+    const char *key = spelling(config, activation_key), *activation = json_text(config, key);
+    if (activation && !activation_from_name(activation, &d->activation))
+        return error_set(err, "the activation \"%.60s\" (%s) is not supported", activation, key);
     return true;
 }
 
-static bool read_yarn(const cJSON *r, Rope *rope, Error *err) {
-    rope->beta_fast = 32;
-    rope->beta_slow = 1;
-    rope->truncate = true;
-    return json_double(r, "attention_factor", 0, DOUBLE_MAX_READ, &rope->attention_factor, err) &&
-           json_double(r, "beta_fast", 0, DOUBLE_MAX_READ, &rope->beta_fast, err) &&
-           json_double(r, "beta_slow", 0, DOUBLE_MAX_READ, &rope->beta_slow, err) &&
-           json_double(r, "mscale", 0, DOUBLE_MAX_READ, &rope->mscale, err) &&
-           json_double(r, "mscale_all_dim", 0, DOUBLE_MAX_READ, &rope->mscale_all_dim, err) &&
-           json_bool(r, "truncate", &rope->truncate, err);
+bool describe_layer_types(const cJSON *config, ModelDesc *d, bool *found, Error *err) {
+    const cJSON *list = json_member(config, "layer_types"), *item;
+    int64_t i = 0;
+    *found = list != NULL;
+    if (!list) return true;
+    if (!cJSON_IsArray(list)) return error_set(err, "\"layer_types\" is not a list");
+    for (item = list->child; item && i < d->layers && i < LAYERS_MAX; item = item->next, i++) {
+        const char *type = cJSON_IsString(item) ? item->valuestring : "";
+        if (strcmp(type, "sliding_attention") == 0)
+            d->layer_kinds[i] |= LAYER_WINDOWED;
+        else if (strcmp(type, "full_attention") != 0)
+            return error_set(err,
+                             "\"layer_types\": layer %lld has \"%.40s\"; those supported are: full_attention, "
+                             "sliding_attention",
+                             (long long)i, type);
+    }
+    if (item || i < d->layers)
+        return error_set(err, "\"layer_types\" is not as long as the model, %lld layers", (long long)d->layers);
+    return json_int(config, "sliding_window", 1, INT_MAX_READ, &d->window, err);
 }
 
-static bool needed_double(const cJSON *r, const char *key, double *value, Error *err) {
-    if (!json_member(r, key)) return error_set(err, "\"%s\" is missing", key);
-    return json_double(r, key, 0, DOUBLE_MAX_READ, value, err);
+bool refuse_bool(const cJSON *config, const char *key, bool neutral, Error *err) {
+    bool value = neutral;
+    if (!json_bool(config, key, &value, err)) return false;
+    return value == neutral || error_set(err, "\"%s\": %s is not supported", key, value ? "true" : "false");
 }
 
-// The positions that the model was first trained for, in transformers' order: beside the scaling, inside it, the
-// context.
-static bool read_original_context(const cJSON *config, const cJSON *r, ModelDesc *desc, Error *err) {
-    static const char key[] = "original_max_position_embeddings";
-    Rope *rope = &desc->rope;
-    rope->original_context = desc->context;
-    if (rope->scaling == ROPE_DYNAMIC) return true; // always the config's context
-    return json_int(r, key, 1, INT_MAX_READ, &rope->original_context, err) &&
-           json_int(config, key, 1, INT_MAX_READ, &rope->original_context, err);
-}
-
-static bool read_scaling(const cJSON *config, const cJSON *r, ModelDesc *desc, Error *err) {
-    Rope *rope = &desc->rope;
-    const char *name = json_text(r, "rope_type");
-    if (!name) name = json_text(r, "type");
-    if (name && (!rope_scaling_from_name(name, &rope->scaling) || rope->scaling == ROPE_FACTORS))
-        return error_set(err,
-                         "rotary scaling \"%.60s\" is not supported; those supported are: default, linear, dynamic, "
-                         "yarn, llama3",
-                         name);
-    double partial = 1;
-    if (!json_double(r, "rope_theta", 0, DOUBLE_MAX_READ, &rope->theta, err) ||
-        !json_double(r, "partial_rotary_factor", 0, 1, &partial, err))
-        return false;
-    if (partial != 1) return error_set(err, "partial_rotary_factor %g is not supported", partial);
-    if (rope->scaling == ROPE_PLAIN) return true;
-
-    if (!read_original_context(config, r, desc, err)) return false;
-    // yarn alone may leave its factor out: then it is the growth of the context.
-    if (rope->scaling == ROPE_YARN && !json_member(r, "factor"))
-        rope->factor = (double)desc->context / (double)rope->original_context;
-    else if (!needed_double(r, "factor", &rope->factor, err))
-        return false;
-    if (rope->scaling == ROPE_YARN) return read_yarn(r, rope, err);
-    if (rope->scaling == ROPE_LLAMA3)
-        return needed_double(r, "low_freq_factor", &rope->low_freq_factor, err) &&
-               needed_double(r, "high_freq_factor", &rope->high_freq_factor, err);
-    return true;
-}
-
-bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err) {
-    desc->rope = (Rope){.theta = 10000};
-    if (!json_double(config, "rope_theta", 0, DOUBLE_MAX_READ, &desc->rope.theta, err)) return false;
-    // Where both are there transformers takes rope_scaling, unless it is empty.
-    const char *key = "rope_scaling";
-    const cJSON *r = json_member(config, key);
-    if (!r || (cJSON_IsObject(r) && !r->child)) r = json_member(config, key = "rope_parameters");
-    if (!r) return true;
-    if (!cJSON_IsObject(r)) return error_set(err, "\"%s\" is not an object", key);
-    return read_scaling(config, r, desc, err) || error_prefix(err, "\"%s\"", key);
+bool refuse_number(const cJSON *config, const char *key, double neutral, Error *err) {
+    double value = neutral;
+    if (!json_double(config, key, -1e30, 1e30, &value, err)) return false;
+    return value == neutral || error_set(err, "\"%s\": %g is not supported", key, value);
 }

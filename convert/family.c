@@ -1,6 +1,5 @@
 #include "convert/family.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +15,7 @@ static const char *supported(char *buf, size_t size) {
 }
 
 const Family *family_find(const cJSON *config, Error *err) {
-    char names[256];
+    char names[1024];
     const char *type = json_text(config, "model_type");
     const cJSON *list = json_member(config, "architectures");
     const char *architecture = cJSON_IsArray(list) && cJSON_IsString(list->child) ? list->child->valuestring : NULL;
@@ -34,7 +33,7 @@ const Family *family_find(const cJSON *config, Error *err) {
 
 const Family *family_find_gguf(const Gguf *gguf, Error *err) {
     static const char key[] = "general.architecture";
-    char names[256];
+    char names[1024];
     size_t n = 0;
     GgufText architecture = {"", 0};
     if (!gguf_text(gguf, key, &architecture, err)) return NULL;
@@ -55,48 +54,10 @@ const Family *family_by_name(const char *name) {
     return NULL;
 }
 
-// Matches name against a pattern where '#' stands for a number without leading zeros; *digits and *length give it.
-static bool match(const char *pattern, const char *name, const char **digits, size_t *length) {
-    *digits = NULL;
-    *length = 0;
-    while (*pattern) {
-        if (*pattern != '#') {
-            if (*pattern++ != *name++) return false;
-            continue;
-        }
-        size_t n = strspn(name, "0123456789");
-        if (n == 0 || n > 6 || (n > 1 && *name == '0')) return false;
-        *digits = name;
-        *length = n;
-        name += n;
-        pattern++;
-    }
-    return *name == 0;
-}
-
-static const char *fill(const char *pattern, const char *digits, size_t length, char *buf, size_t size) {
-    const char *hash = strchr(pattern, '#');
-    if (hash)
-        snprintf(buf, size, "%.*s%.*s%s", (int)(hash - pattern), pattern, (int)length, digits, hash + 1);
-    else
-        snprintf(buf, size, "%s", pattern);
-    return buf;
-}
-
-const char *family_internal_name(const Family *family, const char *source, char *buf, size_t size) {
-    const char *digits;
-    size_t length;
-    for (const NameMap *m = family->names; m->source; m++)
-        if (match(m->source, source, &digits, &length))
-            return m->internal ? fill(m->internal, digits, length, buf, size) : "";
-    return NULL;
-}
-
 const char *family_source_name(const Family *family, const char *internal, char *buf, size_t size) {
-    const char *digits;
-    size_t length;
+    NameNumbers numbers;
     for (const NameMap *m = family->names; m->source; m++)
-        if (m->internal && match(m->internal, internal, &digits, &length))
-            return fill(m->source, digits, length, buf, size);
+        if (m->internal && name_match(m->internal, internal, &numbers))
+            return name_fill(m->source, &numbers, buf, size);
     return internal;
 }

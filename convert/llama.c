@@ -53,7 +53,17 @@ static const NameMap names[] = {
     {"model.layers.#.mlp.down_proj.bias", "blk.#.ffn_down.bias"},
     {"model.layers.#.self_attn.rotary_emb.inv_freq", NULL},
     {"model.rotary_emb.inv_freq", NULL},
-    {NULL, NULL},
+    {0},
 };
 
-const Family family_llama = {"llama", "LlamaForCausalLM", names, llama_describe, llama_describe_gguf};
+// Checkpoints of the bare model have no "model.".
+static const NameStart starts[] = {{"", "model."}, {NULL, NULL}};
+
+const Family family_llama = {
+    .name = "llama",
+    .architecture = "LlamaForCausalLM",
+    .names = names,
+    .starts = starts,
+    .describe = llama_describe,
+    .describe_gguf = llama_describe_gguf,
+};

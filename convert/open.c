@@ -10,7 +10,7 @@
 
 enum { CONFIG_VALUES = 100000 };
 
-static const Family *describe(Model *model, Error *err) {
+static cJSON *config_read(const Model *model, Error *err) {
     const ModelFile *file = model_file(model, "config.json");
     if (!file) {
         error_set(err, "%s: has no config.json: not a Hugging Face model directory?", model->path);
@@ -18,14 +18,16 @@ static const Family *describe(Model *model, Error *err) {
     }
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
-    const Family *family = NULL;
-    if (config && !cJSON_IsObject(config))
-        error_set(err, "is not a JSON object");
-    else if (config)
-        family = family_find(config, err);
-    bool ok = family && family->describe(config, &model->desc, err) && model_desc_check(&model->desc, err);
+    if (config && cJSON_IsObject(config)) return config;
+    if (config) error_set(err, "is not a JSON object");
     cJSON_Delete(config);
-    if (!ok) {
+    error_prefix(err, "%s/config.json", model->path);
+    return NULL;
+}
+
+static const Family *describe(Model *model, const cJSON *config, Error *err) {
+    const Family *family = family_find(config, err);
+    if (!family || !family->describe(config, &model->desc, err) || !model_desc_check(&model->desc, err)) {
         error_prefix(err, "%s/config.json", model->path);
         return NULL;
     }
@@ -40,33 +42,39 @@ static bool same_bytes(const Tensor *a, const Tensor *b) {
 }
 
 static bool add_tensor(Model *model, const Family *family, const TensorFile *shard, const Tensor *t, Error *err) {
-    char buf[MODEL_NAME];
-    const char *name = family_internal_name(family, t->source, buf, sizeof buf);
-    if (!name)
-        return error_set(err, "%s: tensor %s is none that the family %s has", shard->map->path, t->source,
-                         family->name);
-    if (!*name) return true;
-    Tensor own = *t;
-    own.name = mem_text(name, strlen(name), err);
-    own.source = own.name ? mem_text(t->source, strlen(t->source), err) : NULL;
-    if (own.source && model_add_tensor(model, &own, err)) return true;
-    mem_free(own.name);
-    mem_free(own.source);
-    return error_prefix(err, "%s", shard->map->path);
+    bool known;
+    if (family->leave_out && family->leave_out(&model->desc, t->source)) return true;
+    if (!names_add(family->names, family->starts, t, model, &known, err))
+        return error_prefix(err, "%s", shard->map->path);
+    return known ||
+           error_set(err, "%s: tensor %s is none that the family %s has", shard->map->path, t->source, family->name);
+}
+
+// The tensor that the source has for an internal one.
+static const Tensor *find_source(const Family *family, const HfWeights *w, const char *internal) {
+    char name[MODEL_NAME], start[MODEL_NAME];
+    family_source_name(family, internal, name, sizeof name);
+    for (size_t i = 0; i < w->count; i++) {
+        const Tensor *t = tensor_file_find(w->shards[i], name);
+        for (const NameStart *s = family->starts; !t && s && s->to; s++) {
+            size_t n = strlen(s->to);
+            if (strncmp(name, s->to, n) != 0) continue;
+            snprintf(start, sizeof start, "%s%.200s", s->from, name + n);
+            t = tensor_file_find(w->shards[i], start);
+        }
+        if (t) return t;
+    }
+    return NULL;
 }
 
 // Where the config ties the head to the embedding, transformers does so whatever an lm_head.weight in the file says.
 // One that holds the same bytes is left out; a different one means that config and weights do not belong together.
 static bool check_tied_head(const Model *model, const Family *family, const HfWeights *w, const Tensor **head,
                             Error *err) {
-    char buf[MODEL_NAME];
     *head = NULL;
     if (!model->desc.tied) return true;
-    const char *head_name = family_source_name(family, "output.weight", buf, sizeof buf);
-    for (size_t i = 0; !*head && i < w->count; i++) *head = tensor_file_find(w->shards[i], head_name);
-    const Tensor *embedding = NULL;
-    const char *embedding_name = family_source_name(family, "token_embd.weight", buf, sizeof buf);
-    for (size_t i = 0; !embedding && i < w->count; i++) embedding = tensor_file_find(w->shards[i], embedding_name);
+    *head = find_source(family, w, "output.weight");
+    const Tensor *embedding = find_source(family, w, "token_embd.weight");
     if (!*head || !embedding || same_bytes(embedding, *head)) return true;
     return error_set(
         err,
@@ -75,7 +83,7 @@ static bool check_tied_head(const Model *model, const Family *family, const HfWe
         model->path, (*head)->source, embedding->source);
 }
 
-static bool add_weights(Model *model, const Family *family, HfWeights *w, Error *err) {
+static bool add_weights(Model *model, const Family *family, const cJSON *config, HfWeights *w, Error *err) {
     const Tensor *tied_head;
     if (!check_tied_head(model, family, w, &tied_head, err)) return false;
     for (size_t s = 0; s < w->count; s++) {
@@ -91,6 +99,8 @@ static bool add_weights(Model *model, const Family *family, HfWeights *w, Error 
             shard->buffer_count--; // likewise
         }
     }
+    if (family->add_tensors && !family->add_tensors(config, model, err))
+        return error_prefix(err, "%s/config.json", model->path);
     char name[MODEL_NAME], buf[MODEL_NAME];
     if (model_missing(model, name))
         return error_set(err, "%s: tensor %s is missing", model->path,
@@ -101,10 +111,14 @@ static bool add_weights(Model *model, const Family *family, HfWeights *w, Error 
 static bool open_directory(Model *model, Error *err) {
     HfWeights weights;
     if (!hf_read_files(model->path, model, err)) return false;
-    const Family *family = describe(model, err);
-    if (!family || !hf_open_weights(model->path, &weights, err)) return false;
-    bool ok = add_weights(model, family, &weights, err);
-    hf_close_weights(&weights);
+    cJSON *config = config_read(model, err);
+    const Family *family = config ? describe(model, config, err) : NULL;
+    bool ok = family && hf_open_weights(model->path, &weights, err);
+    if (ok) {
+        ok = add_weights(model, family, config, &weights, err);
+        hf_close_weights(&weights);
+    }
+    cJSON_Delete(config);
     return ok;
 }
 

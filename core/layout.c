@@ -57,6 +57,12 @@ static void transposed_release(const TensorLayout *layout, int64_t first, int64_
     if (first + count == l->part.rows) tensor_release(&l->source, 0, l->rows);
 }
 
+Part part_settle(Part p, int64_t source_rows) {
+    if (!p.rows) p.rows = source_rows - p.first;
+    if (!p.run) p.run = p.stride = p.rows;
+    return p;
+}
+
 static bool part_fits(const Part *p, int64_t units) {
     if (p->rows < 1 || p->first < 0 || p->run < 1 || p->stride < 0 || p->rows > units) return false;
     int64_t gaps = (p->rows - 1) / p->run, rest = (p->rows - 1) % p->run, last;
@@ -89,7 +95,8 @@ static void *elements_take(const Tensor *source, const Part *p, size_t size, Err
 }
 
 bool tensor_part(const Tensor *source, const Part *asked, Tensor *out, void **owned, Error *err) {
-    Part p = *asked;
+    bool flat = source->dims == 1 || asked->transposed;
+    Part p = part_settle(*asked, flat ? tensor_cols(source) : tensor_rows(source));
     *owned = NULL;
     if (!check_part(source, &p, err)) return false;
     bool vector = source->dims == 1;

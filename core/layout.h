@@ -9,9 +9,12 @@
 // Of a vector the "rows" are its elements.
 typedef struct Part {
     bool transposed;
-    int64_t rows; // in all
-    int64_t first, run, stride;
+    int64_t rows;               // in all; 0: all from `first` on
+    int64_t first, run, stride; // run 0: one run
 } Part;
+
+// The part with its zeros settled, of a source with so many rows.
+Part part_settle(Part part, int64_t source_rows);
 
 // Makes `part` of source [rows, cols] or [n] a tensor of its own, of the same type: in place where its rows are
 // contiguous, else by a layout or, of a vector, a copy; these are then the caller's in *owned (one block of core/mem.h;

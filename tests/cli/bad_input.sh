@@ -124,8 +124,8 @@ config '"num_hidden_layers": 2' '"num_hidden_layers": 2000000000'
 tries "absurd numbers" "outside 1 to 4096"
 config '"num_attention_heads": 2' '"num_attention_heads": 0'
 tries "no heads" '"num_attention_heads" is 0'
-config '"hidden_act": "silu"' '"hidden_act": "silu", "rope_scaling": {"type": "longrope"}'
-tries "an unknown rotary scaling" '"longrope" is not supported'
+config '"hidden_act": "silu"' '"hidden_act": "silu", "rope_scaling": {"type": "shortrope"}'
+tries "an unknown rotary scaling" '"shortrope" is not supported'
 config '"hidden_act"' 'hidden_act'
 tries "a malformed config" "config.json: malformed JSON"
 { printf '{"a":'; head -c 60000 /dev/zero | tr '\0' '['; } >"$model/config.json"
