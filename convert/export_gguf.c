@@ -72,17 +72,11 @@ static bool has_suffix(const char *name, const char *suffix) {
     return n >= s && strcmp(name + n - s, suffix) == 0;
 }
 
-static bool is_rotated(const char *name) {
-    static const char *const rotated[] = {".attn_q.weight", ".attn_q.bias", ".attn_k.weight", ".attn_k.bias"};
-    for (size_t i = 0; i < sizeof rotated / sizeof *rotated; i++)
-        if (has_suffix(name, rotated[i])) return true;
-    return false;
-}
-
 static bool add_item(Job *job, const Tensor *t, Error *err) {
     ExportItem *item = &job->items[job->count];
     *item = (ExportItem){.out = *t, .from = t};
-    if (job->architecture && job->architecture->neighbours && is_rotated(t->name)) item->rotary = job->model->desc.head_dim;
+    if (job->architecture && job->architecture->neighbours && export_is_rotated(t->name))
+        item->rotary = job->model->desc.head_dim;
     bool ok = (dtype_is_block(t->type) || plain_type(job, t, &item->out.type, err)) && tensor_size(&item->out, err);
     job->tensors[job->count++] = item->out;
     return ok;
