@@ -30,7 +30,7 @@ static const struct {
 typedef struct Job {
     const Model *model;
     const ExportOptions *options;
-    const Architecture *architecture;
+    const Architecture *architecture; // NULL: the model came out of a GGUF file, and goes back into one as it is
     ExportItem *items;
     Tensor *tensors; // the items' .out, as the writer wants them
     size_t count;
@@ -41,6 +41,7 @@ typedef struct Job {
 } Job;
 
 static bool find_architecture(Job *job, Error *err) {
+    if (model_file(job->model, GGUF_KEPT_METADATA)) return true;
     for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
         if (strcmp(architectures[i].family, job->model->desc.family) == 0) {
             job->architecture = &architectures[i];
@@ -71,17 +72,11 @@ static bool has_suffix(const char *name, const char *suffix) {
     return n >= s && strcmp(name + n - s, suffix) == 0;
 }
 
-static bool is_rotated(const char *name) {
-    static const char *const rotated[] = {".attn_q.weight", ".attn_q.bias", ".attn_k.weight", ".attn_k.bias"};
-    for (size_t i = 0; i < sizeof rotated / sizeof *rotated; i++)
-        if (has_suffix(name, rotated[i])) return true;
-    return false;
-}
-
 static bool add_item(Job *job, const Tensor *t, Error *err) {
     ExportItem *item = &job->items[job->count];
     *item = (ExportItem){.out = *t, .from = t};
-    if (job->architecture->neighbours && is_rotated(t->name)) item->rotary = job->model->desc.head_dim;
+    if (job->architecture && job->architecture->neighbours && export_is_rotated(t->name))
+        item->rotary = job->model->desc.head_dim;
     bool ok = (dtype_is_block(t->type) || plain_type(job, t, &item->out.type, err)) && tensor_size(&item->out, err);
     job->tensors[job->count++] = item->out;
     return ok;
@@ -90,7 +85,7 @@ static bool add_item(Job *job, const Tensor *t, Error *err) {
 static bool add_rope_factors(Job *job, Error *err) {
     static char name[] = "rope_freqs.weight";
     const ModelDesc *desc = &job->model->desc;
-    if (!gguf_has_rope_factors(desc)) return true;
+    if (!job->architecture || !gguf_has_rope_factors(desc)) return true;
     job->rope_factors = mem_alloc((size_t)desc->head_dim / 2, sizeof *job->rope_factors, err);
     if (!job->rope_factors) return false;
     gguf_rope_factors(desc, job->rope_factors);
@@ -141,19 +136,28 @@ static void add_name(Job *job) {
     gguf_meta_text(&job->meta, "general.name", path + start, end - start);
 }
 
+static void add_file_keys(Job *job) {
+    gguf_meta_u32(&job->meta, "general.file_type", file_type(job));
+    gguf_meta_u32(&job->meta, "general.quantization_version", QUANTIZATION_VERSION);
+    gguf_meta_u32(&job->meta, "general.alignment", GGUF_WRITE_ALIGN);
+}
+
 static bool add_meta(Job *job, Error *err) {
     GgufMeta *meta = &job->meta;
     const char *architecture = job->architecture->name;
     gguf_meta_text(meta, "general.architecture", architecture, strlen(architecture));
     gguf_meta_text(meta, "general.type", "model", strlen("model"));
     add_name(job);
-    gguf_meta_u32(meta, "general.file_type", file_type(job));
-    gguf_meta_u32(meta, "general.quantization_version", QUANTIZATION_VERSION);
-    gguf_meta_u32(meta, "general.alignment", GGUF_WRITE_ALIGN);
+    add_file_keys(job);
     return (gguf_add_description(meta, &job->model->desc, architecture, err) ||
             error_prefix(err, "%s", job->model->path)) &&
-           gguf_add_tokenizer(meta, job->model, job->options->pre, err) &&
-           (!meta->failed || error_set(err, "out of memory"));
+           gguf_add_tokenizer(meta, job->model, job->options->pre, err);
+}
+
+static bool copy_meta(Job *job, Error *err) {
+    if (!gguf_add_copied(&job->meta, job->model, job->options->pre, err)) return false;
+    add_file_keys(job);
+    return true;
 }
 
 // The keys that tell one of several files from the others; sizes do not depend on the values.
@@ -245,14 +249,10 @@ static bool write_all(Job *job, const char *path, Error *err) {
 
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err) {
-    // Its rows and its vocabulary are in GGUF's own form, which the mapping below does not start from.
-    if (model->desc.rope.interleaved || model_file(model, "tokenizer.gguf"))
-        return error_set(err,
-                         "%s: came out of a GGUF file, and such models cannot be exported again yet; export the "
-                         "Hugging Face model that the GGUF was made from",
-                         model->path);
     Job job = {.model = model, .options = options};
-    bool ok = find_architecture(&job, err) && add_items(&job, err) && add_meta(&job, err);
+    bool ok = find_architecture(&job, err) && add_items(&job, err);
+    ok = ok && (job.architecture ? add_meta(&job, err) : copy_meta(&job, err));
+    ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
     ok = ok && plan_files(&job, err) && write_all(&job, path, err);
     if (ok) *result = (ExportResult){.files = job.split.count, .tensors = job.count, .bytes = job.written};
     gguf_meta_free(&job.meta);

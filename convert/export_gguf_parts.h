@@ -3,6 +3,7 @@
 #ifndef CONVERT_EXPORT_GGUF_PARTS_H
 #define CONVERT_EXPORT_GGUF_PARTS_H
 
+#include "formats/gguf.h"
 #include "formats/gguf_write.h"
 #include "formats/model.h"
 #include "formats/tokenizer_spec.h"
@@ -21,5 +22,9 @@ bool gguf_add_tokenizer(GgufMeta *meta, const Model *model, const char *pre, Err
 
 // Its part with the ids that have a meaning, and the chat template.
 bool gguf_add_special_tokens(GgufMeta *meta, const Model *model, const TokenizerSpec *spec, Error *err);
+
+// Of a model that came out of a GGUF file: what that said, but for what depends on the new file (its types, alignment).
+#define GGUF_KEPT_METADATA "tokenizer.gguf" // convert/open_gguf.h
+bool gguf_add_copied(GgufMeta *meta, const Model *model, const char *pre, Error *err);
 
 #endif

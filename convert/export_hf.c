@@ -1,5 +1,8 @@
 #include "convert/export.h"
 
+#include "convert/export_gguf_parts.h"
+#include "convert/export_hf_made.h"
+#include "convert/export_packed.h"
 #include "convert/export_split.h"
 #include "convert/export_tensor.h"
 #include "convert/family.h"
@@ -17,14 +20,21 @@ static const uint64_t SHARD_BYTES = 5000000000; // transformers' own default, wh
 typedef struct Job {
     const Model *model;
     const ExportOptions *options;
+    bool from_gguf; // the files beside the weights are made
     ExportItem *items;
-    Tensor *tensors; // the items' .out, as the writer wants them
+    PackedPart *parts; // [count] which part of a packed matrix an item is
+    Tensor *tensors;   // the items' .out, as the writer wants them
     size_t count;
     bool cast; // all tensors become `dtype`, and config.json says so
     DType dtype;
+    ExportPack pack; // where options->pack is there: with the scales' type
+    Packed packed;   // the matrix whose parts are being written
+    const Tensor *packed_from;
+    char **plain; // modules of linear layers that stay plain where others are packed
+    size_t plain_count;
+    ExportResult result;
     ExportSplit split;
     OutDir *dir;
-    uint64_t written;
 } Job;
 
 // ---- tensors
@@ -35,38 +45,120 @@ static bool has_blocks(const Model *model) {
     return false;
 }
 
-static bool add_item(Job *job, const Family *family, const Tensor *t, Error *err) {
-    char buf[MODEL_NAME];
-    const char *name = family_source_name(family, t->name, buf, sizeof buf);
-    ExportItem *item = &job->items[job->count++];
+static size_t without_suffix(const char *name, const char *suffix) {
+    size_t n = strlen(name), s = strlen(suffix);
+    return n > s && strcmp(name + n - s, suffix) == 0 ? n - s : n;
+}
+
+static ExportItem *item_new(Job *job, const Tensor *t, PackedPart part) {
+    ExportItem *item = &job->items[job->count];
     *item = (ExportItem){.out = *t, .from = t};
+    if (job->model->desc.rope.interleaved && export_is_rotated(t->name)) {
+        item->rotary = job->model->desc.head_dim;
+        item->rotary_back = true;
+    }
+    job->parts[job->count] = part;
+    return item;
+}
+
+static bool add_plain(Job *job, const Tensor *t, const char *name, Error *err) {
+    ExportItem *item = item_new(job, t, PART_NONE);
     item->out.source = mem_text(name, strlen(name), err);
     if (job->cast) item->out.type = job->dtype;
     bool ok = item->out.source && tensor_size(&item->out, err);
-    job->tensors[job->count - 1] = item->out;
+    job->tensors[job->count++] = item->out;
     return ok;
 }
 
+// A part takes the name of the matrix with its own word in the place of "weight".
+static bool add_part(Job *job, const Tensor *t, const char *name, PackedPart part, Error *err) {
+    ExportItem *item = item_new(job, t, part);
+    size_t stem = without_suffix(name, "weight"), size = stem + 32;
+    const char *word = packed_part(part, tensor_rows(t), tensor_cols(t), &job->pack.grid, &item->out, err);
+    item->out.source = word ? mem_alloc(size, 1, err) : NULL;
+    if (item->out.source) snprintf(item->out.source, size, "%.*s%s", (int)stem, name, word);
+    job->tensors[job->count++] = item->out;
+    return item->out.source;
+}
+
+static bool add_packed(Job *job, const Tensor *t, const char *name, Error *err) {
+    for (const PackedPart *part = packed_order(&job->pack); *part; part++)
+        if (!add_part(job, t, name, *part, err)) return false;
+    job->result.packed++;
+    job->result.carried += packed_carries(t, &job->pack.grid);
+    return true;
+}
+
+static bool note_plain(Job *job, const char *name, Error *err) {
+    job->plain[job->plain_count] = mem_text(name, without_suffix(name, ".weight"), err);
+    return job->plain[job->plain_count++];
+}
+
+static bool add_item(Job *job, const Family *family, const Tensor *t, bool shapes, Error *err) {
+    char buf[MODEL_NAME];
+    const char *name = family_source_name(family, t->name, buf, sizeof buf);
+    PackedUse use = USE_PLAIN;
+    // The rotary factors of a GGUF are numbers in config.json here.
+    if (job->from_gguf && strcmp(t->name, "rope_freqs.weight") == 0) return true;
+    if (job->options->pack && !packed_use(&job->pack, t, &use, err)) return false;
+    if (shapes) return use != USE_PACKED || add_part(job, t, name, PART_WEIGHT_SHAPE, err);
+    if (use == USE_PACKED) return add_packed(job, t, name, err);
+    job->result.undivided += use == USE_UNDIVIDED;
+    if (job->options->pack && t->dims > 1 && strncmp(t->name, "blk.", 4) == 0 && !note_plain(job, name, err))
+        return false;
+    return add_plain(job, t, name, err);
+}
+
+// 8-byte numbers come before all others, and after them none of an odd size: so each lies where its type may lie.
 static bool add_items(Job *job, Error *err) {
+    enum { PARTS = 5 }; // the most that a tensor becomes
     const Model *model = job->model;
     const Family *family = family_by_name(model->desc.family);
-    if (!family) return error_set(err, "%s: the family %s is not known", model->path, model->desc.family);
-    job->items = mem_alloc(model->tensor_count, sizeof *job->items, err);
-    job->tensors = job->items ? mem_alloc(model->tensor_count, sizeof *job->tensors, err) : NULL;
-    if (!job->tensors) return false;
+    if (!family) return error_set(err, "the family %s is not known", model->desc.family);
+    job->items = mem_alloc(PARTS * model->tensor_count, sizeof *job->items, err);
+    job->parts = job->items ? mem_alloc(PARTS * model->tensor_count, sizeof *job->parts, err) : NULL;
+    job->tensors = job->parts ? mem_alloc(PARTS * model->tensor_count, sizeof *job->tensors, err) : NULL;
+    job->plain = job->tensors ? mem_alloc(model->tensor_count, sizeof *job->plain, err) : NULL;
+    if (!job->plain) return false;
+    bool shapes = job->options->pack && job->pack.layout == PACK_COMPRESSED_TENSORS;
+    for (size_t i = 0; shapes && i < model->tensor_count; i++)
+        if (!add_item(job, family, &model->tensors[i], true, err)) return false;
     for (size_t i = 0; i < model->tensor_count; i++)
-        if (!add_item(job, family, &model->tensors[i], err)) return false;
-    return true;
+        if (!add_item(job, family, &model->tensors[i], false, err)) return false;
+    return !job->options->pack || job->result.packed ||
+           error_set(err, "has no linear layers that can be packed; leave --to away");
 }
 
 // ---- weights
 
 static bool sink(void *to, const void *data, size_t size, Error *err) { return safetensors_write(to, data, size, err); }
 
-static bool write_tensors(const Job *job, SafeTensorsWriter *w, size_t first, size_t last, Error *err) {
-    for (size_t i = first; i < last; i++)
-        if (!export_tensor(&job->items[i], &job->options->kernels, sink, w, err) || !safetensors_tensor_end(w, err))
+// Parts of a matrix come one after the other, so that it is rounded once.
+static bool write_part(Job *job, const ExportItem *item, PackedPart part, SafeTensorsWriter *w, Error *err) {
+    const Tensor *t = item->from;
+    if (part == PART_WEIGHT_SHAPE) {
+        const Packed shape = {.rows = tensor_rows(t), .cols = tensor_cols(t), .grid = job->pack.grid};
+        return packed_write(&shape, part, sink, w, err);
+    }
+    if (job->packed_from != t) {
+        packed_free(&job->packed);
+        job->packed_from = t;
+        if (!packed_make(t, item->rotary, item->rotary_back, &job->pack.grid, &job->options->kernels, job->pack.round,
+                         &job->packed, err))
             return false;
+        progress_add(t->bytes);
+    }
+    return packed_write(&job->packed, part, sink, w, err);
+}
+
+static bool write_tensors(Job *job, SafeTensorsWriter *w, size_t first, size_t last, Error *err) {
+    for (size_t i = first; i < last; i++) {
+        const ExportItem *item = &job->items[i];
+        if (!(job->parts[i] ? write_part(job, item, job->parts[i], w, err)
+                            : export_tensor(item, &job->options->kernels, sink, w, err)) ||
+            !safetensors_tensor_end(w, err))
+            return false;
+    }
     return true;
 }
 
@@ -79,7 +171,7 @@ static bool write_shard(Job *job, const char *name, size_t first, size_t last, E
         return false;
     }
     bool ok = safetensors_commit(w, err);
-    job->written += file_size(path);
+    job->result.bytes += file_size(path);
     return ok;
 }
 
@@ -156,28 +248,61 @@ static bool set_dtype(cJSON *config, DType dtype) {
     return ok;
 }
 
+static bool set_quantization(Job *job, cJSON *config, Error *err) {
+    static const char key[] = "quantization_config";
+    // What was quantized in the source is not any more.
+    cJSON_DeleteItemFromObjectCaseSensitive(config, key);
+    if (!job->options->pack) return true;
+    cJSON *quantization = packed_config(&job->pack, (const char *const *)job->plain, job->plain_count);
+    if (!quantization || !cJSON_AddItemToObject(config, key, quantization)) {
+        cJSON_Delete(quantization);
+        return error_set(err, "out of memory");
+    }
+    // Older engines look for GPTQ's in a file of its own.
+    return job->pack.layout != PACK_GPTQ || write_json(job, "quantize_config.json", quantization, err);
+}
+
+static bool write_config(Job *job, cJSON *config, Error *err) {
+    return (set_dtype(config, job->dtype) || error_set(err, "out of memory")) && set_quantization(job, config, err) &&
+           write_json(job, "config.json", config, err);
+}
+
 // As it was, where the weights are as they were.
-static bool write_config(Job *job, const ModelFile *file, Error *err) {
+static bool copy_config(Job *job, const ModelFile *file, Error *err) {
     if (!job->cast) return write_bytes(job, file->name, file->data, file->size, err);
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
     if (!config) return error_prefix(err, "%s: config.json", job->model->path);
-    // What was quantized in the source is not any more.
-    cJSON_DeleteItemFromObjectCaseSensitive(config, "quantization_config");
-    bool ok =
-        set_dtype(config, job->dtype) ? write_json(job, file->name, config, err) : error_set(err, "out of memory");
+    bool ok = write_config(job, config, err);
     cJSON_Delete(config);
     return ok;
 }
 
-static bool write_files(Job *job, Error *err) {
+static bool copy_files(Job *job, Error *err) {
     for (size_t i = 0; i < job->model->file_count; i++) {
         const ModelFile *file = &job->model->files[i];
         bool config = strcmp(file->name, "config.json") == 0;
-        if (!(config ? write_config(job, file, err) : write_bytes(job, file->name, file->data, file->size, err)))
+        // That of a source that was quantized; another may take its place.
+        if (strcmp(file->name, "quantize_config.json") == 0 && job->cast) continue;
+        if (!(config ? copy_config(job, file, err) : write_bytes(job, file->name, file->data, file->size, err)))
             return false;
     }
     return true;
+}
+
+static bool make_files(Job *job, Error *err) {
+    const ModelFile *template = model_file(job->model, "chat_template.jinja");
+    cJSON *config = hf_make_config(job->model, &job->options->kernels, err);
+    bool ok = config && write_config(job, config, err) &&
+              (!template || write_bytes(job, template->name, template->data, template->size, err));
+    cJSON_Delete(config);
+    cJSON *tokenizer = ok ? hf_make_tokenizer(job->model, err) : NULL;
+    ok = tokenizer && write_json(job, "tokenizer.json", tokenizer, err);
+    cJSON_Delete(tokenizer);
+    cJSON *tokenizer_config = ok ? hf_make_tokenizer_config(job->model, err) : NULL;
+    ok = tokenizer_config && write_json(job, "tokenizer_config.json", tokenizer_config, err);
+    cJSON_Delete(tokenizer_config);
+    return ok;
 }
 
 static bool write_directory(Job *job, const char *directory, Error *err) {
@@ -185,25 +310,63 @@ static bool write_directory(Job *job, const char *directory, Error *err) {
     if (!export_split(job->tensors, job->count, limit, 64, 64, tensor_cost, &job->split, err) ||
         !(job->dir = out_dir_open(directory, err)))
         return false;
-    if (write_shards(job, err) && write_index(job, err) && write_files(job, err)) return out_dir_commit(job->dir, err);
+    if (write_shards(job, err) && write_index(job, err) &&
+        (job->from_gguf ? make_files(job, err) : copy_files(job, err)))
+        return out_dir_commit(job->dir, err);
     out_dir_abort(job->dir);
     return false;
 }
 
+// 16 bits where matrices are packed: f16 where that keeps codes as they are, else as the source has it.
+static DType packed_dtype(const Job *job) {
+    ExportPack pack = *job->options->pack;
+    pack.grid.scale = DT_F16;
+    bool f16 = pack.layout == PACK_GPTQ;
+    for (size_t i = 0; !f16 && i < job->model->tensor_count; i++) {
+        const Tensor *t = &job->model->tensors[i];
+        f16 = t->type == DT_F16 || packed_carries(t, &pack.grid);
+    }
+    return f16 ? DT_F16 : DT_BF16;
+}
+
+static void choose_dtype(Job *job) {
+    const Tensor *embedding = model_tensor(job->model, "token_embd.weight");
+    job->cast = job->options->cast || job->options->pack || job->from_gguf || has_blocks(job->model);
+    if (job->options->cast)
+        job->dtype = job->options->dtype;
+    else if (job->options->pack)
+        job->dtype = packed_dtype(job);
+    else if (job->from_gguf && !has_blocks(job->model) && (embedding->type == DT_F16 || embedding->type == DT_F32))
+        job->dtype = embedding->type;
+    else
+        job->dtype = DT_BF16;
+    job->result.dtype = job->dtype;
+    if (!job->options->pack) return;
+    job->pack = *job->options->pack;
+    job->pack.grid.scale = job->dtype;
+}
+
+static void job_free(Job *job) {
+    for (size_t i = 0; i < job->count; i++) mem_free(job->items[i].out.source);
+    for (size_t i = 0; i < job->plain_count; i++) mem_free(job->plain[i]);
+    mem_free(job->plain);
+    mem_free(job->items);
+    mem_free(job->parts);
+    mem_free(job->tensors);
+    mem_free(job->split.starts);
+    packed_free(&job->packed);
+}
+
 bool model_export_hf(const Model *model, const char *directory, const ExportOptions *options, ExportResult *result,
                      Error *err) {
-    Job job = {.model = model, .options = options, .cast = options->cast, .dtype = options->dtype};
-    if (!job.cast && has_blocks(model)) {
-        job.cast = true;
-        job.dtype = DT_BF16;
-    }
-    if (!model_file(model, "config.json"))
+    Job job = {.model = model, .options = options, .from_gguf = model_file(model, GGUF_KEPT_METADATA)};
+    if (!job.from_gguf && !model_file(model, "config.json"))
         return error_set(err, "%s: has no config.json, which a Hugging Face directory needs", model->path);
-    bool ok = add_items(&job, err) && write_directory(&job, directory, err);
-    if (ok) *result = (ExportResult){.files = job.split.count, .tensors = job.count, .bytes = job.written};
-    for (size_t i = 0; i < job.count; i++) mem_free(job.items[i].out.source);
-    mem_free(job.items);
-    mem_free(job.tensors);
-    mem_free(job.split.starts);
+    choose_dtype(&job);
+    bool ok = (add_items(&job, err) || error_prefix(err, "%s", model->path)) && write_directory(&job, directory, err);
+    job.result.files = job.split.count;
+    job.result.tensors = job.count;
+    if (ok) *result = job.result;
+    job_free(&job);
     return ok;
 }

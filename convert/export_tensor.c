@@ -19,12 +19,20 @@ typedef struct Stream {
     uint8_t *result;   // a piece in the new type
 } Stream;
 
-// The rows of one head, their halves alternating: (2, n/2) becomes (n/2, 2).
-static void alternate(const uint8_t *source, uint8_t *out, int64_t n, size_t row_bytes) {
+// The rows of one head, their halves alternating: (2, n/2) becomes (n/2, 2); or back.
+static void alternate(const uint8_t *source, uint8_t *out, int64_t n, bool back, size_t row_bytes) {
     for (int64_t r = 0; r < n; r++) {
-        int64_t from = r % 2 * (n / 2) + r / 2;
+        int64_t from = export_rotary_row(r, n, back);
         memcpy(out + (size_t)r * row_bytes, source + (size_t)from * row_bytes, row_bytes);
     }
+}
+
+bool export_is_rotated(const char *name) {
+    static const char *const rotated[] = {".attn_q.weight", ".attn_q.bias", ".attn_k.weight", ".attn_k.bias"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof rotated / sizeof *rotated; i++)
+        if (n > strlen(rotated[i]) && strcmp(name + n - strlen(rotated[i]), rotated[i]) == 0) return true;
+    return false;
 }
 
 // n elements from `first` on, a whole head where rows are reordered.
@@ -38,7 +46,7 @@ static bool piece(const Stream *s, int64_t first, int64_t n, Error *err) {
     const uint8_t *data = source;
     if (s->check) hash_stream_add(s->check, source, bytes);
     if (s->item->rotary) {
-        alternate(source, s->rows, s->item->rotary, bytes / (size_t)s->item->rotary);
+        alternate(source, s->rows, s->item->rotary, s->item->rotary_back, bytes / (size_t)s->item->rotary);
         data = s->rows;
     }
     if (to != from->type) {

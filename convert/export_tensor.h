@@ -11,7 +11,16 @@ typedef struct ExportItem {
     const float *values; // not owned
     int64_t rotary;      // rows of a head whose halves are to alternate (rows i and i + rotary/2 become 2i and 2i + 1);
                          // 0: the rows stay where they are
+    bool rotary_back;    // the other way: rows 2i and 2i + 1 become i and i + rotary/2
 } ExportItem;
+
+// The row of a head of n rows that comes to be its r-th.
+static inline int64_t export_rotary_row(int64_t r, int64_t n, bool back) {
+    return back ? (r < n / 2 ? 2 * r : 2 * (r - n / 2) + 1) : r % 2 * (n / 2) + r / 2;
+}
+
+// Whether a tensor of this internal name has rows that rotary positions pair.
+bool export_is_rotated(const char *name);
 
 typedef bool ExportSink(void *to, const void *data, size_t size, Error *err);
 

@@ -69,6 +69,11 @@ static void begin(GgufMeta *meta, const char *key, uint32_t type) {
     meta->count++;
 }
 
+void gguf_meta_pair(GgufMeta *meta, const void *pair, size_t size) {
+    put(meta, pair, size);
+    meta->count++;
+}
+
 void gguf_meta_u16(GgufMeta *meta, const char *key, uint16_t value) {
     begin(meta, key, VALUE_U16);
     put_number(meta, value, 2);

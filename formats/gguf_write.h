@@ -28,6 +28,8 @@ void gguf_meta_f32s(GgufMeta *meta, const char *key, const float *values, size_t
 // An array of `count` texts: this, then gguf_meta_item for each.
 void gguf_meta_texts(GgufMeta *meta, const char *key, size_t count);
 void gguf_meta_item(GgufMeta *meta, const char *text, size_t size);
+// A whole pair as another file has it: key, type and value.
+void gguf_meta_pair(GgufMeta *meta, const void *pair, size_t size);
 
 // How many bytes a file with these tensors has.
 uint64_t gguf_file_bytes(const GgufMeta *meta, const Tensor *tensors, size_t count);
