@@ -5,7 +5,9 @@
 #include "convert/export_packed.h"
 #include "convert/export_split.h"
 #include "convert/export_tensor.h"
+#include "convert/compose.h"
 #include "convert/family.h"
+#include "convert/regroup.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/outdir.h"
@@ -21,6 +23,7 @@ typedef struct Job {
     const Model *model;
     const ExportOptions *options;
     bool from_gguf; // the files beside the weights are made
+    Regroup groups; // the model's tensors as Hugging Face has them
     ExportItem *items;
     PackedPart *parts; // [count] which part of a packed matrix an item is
     Tensor *tensors;   // the items' .out, as the writer wants them
@@ -53,7 +56,7 @@ static size_t without_suffix(const char *name, const char *suffix) {
 static ExportItem *item_new(Job *job, const Tensor *t, PackedPart part) {
     ExportItem *item = &job->items[job->count];
     *item = (ExportItem){.out = *t, .from = t};
-    if (job->model->desc.rope.interleaved && export_is_rotated(t->name)) {
+    if (job->from_gguf && job->model->desc.rope.interleaved && export_is_rotated(t->name)) {
         item->rotary = job->model->desc.head_dim;
         item->rotary_back = true;
     }
@@ -65,6 +68,7 @@ static bool add_plain(Job *job, const Tensor *t, const char *name, Error *err) {
     ExportItem *item = item_new(job, t, PART_NONE);
     item->out.source = mem_text(name, strlen(name), err);
     if (job->cast) item->out.type = job->dtype;
+    item->out.layout = NULL;
     bool ok = item->out.source && tensor_size(&item->out, err);
     job->tensors[job->count++] = item->out;
     return ok;
@@ -94,12 +98,21 @@ static bool note_plain(Job *job, const char *name, Error *err) {
     return job->plain[job->plain_count++];
 }
 
-static bool add_item(Job *job, const Family *family, const Tensor *t, bool shapes, Error *err) {
-    char buf[MODEL_NAME];
-    const char *name = family_source_name(family, t->name, buf, sizeof buf);
+// Rotary factors are numbers in config.json.
+static bool is_in_config(const Tensor *t) {
+    static const char *const names[] = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(t->name, names[i]) == 0) return true;
+    return false;
+}
+
+static bool add_item(Job *job, const Tensor *t, bool shapes, Error *err) {
+    const char *name = t->source;
     PackedUse use = USE_PLAIN;
-    // The rotary factors of a GGUF are numbers in config.json here.
-    if (job->from_gguf && strcmp(t->name, "rope_freqs.weight") == 0) return true;
+    if (is_in_config(t)) return true;
+    if (job->options->pack && compose_is_transposed(t))
+        return error_set(
+            err, "tensor %s: is transposed (Conv1D), which files of packed integers have not; leave --to away", name);
     if (job->options->pack && !packed_use(&job->pack, t, &use, err)) return false;
     if (shapes) return use != USE_PACKED || add_part(job, t, name, PART_WEIGHT_SHAPE, err);
     if (use == USE_PACKED) return add_packed(job, t, name, err);
@@ -115,16 +128,18 @@ static bool add_items(Job *job, Error *err) {
     const Model *model = job->model;
     const Family *family = family_by_name(model->desc.family);
     if (!family) return error_set(err, "the family %s is not known", model->desc.family);
-    job->items = mem_alloc(PARTS * model->tensor_count, sizeof *job->items, err);
-    job->parts = job->items ? mem_alloc(PARTS * model->tensor_count, sizeof *job->parts, err) : NULL;
-    job->tensors = job->parts ? mem_alloc(PARTS * model->tensor_count, sizeof *job->tensors, err) : NULL;
-    job->plain = job->tensors ? mem_alloc(model->tensor_count, sizeof *job->plain, err) : NULL;
+    if (!regroup(model, family->names, false, &job->options->kernels, &job->groups, err)) return false;
+    size_t count = job->groups.count;
+    job->items = mem_alloc(PARTS * count, sizeof *job->items, err);
+    job->parts = job->items ? mem_alloc(PARTS * count, sizeof *job->parts, err) : NULL;
+    job->tensors = job->parts ? mem_alloc(PARTS * count, sizeof *job->tensors, err) : NULL;
+    job->plain = job->tensors ? mem_alloc(count, sizeof *job->plain, err) : NULL;
     if (!job->plain) return false;
     bool shapes = job->options->pack && job->pack.layout == PACK_COMPRESSED_TENSORS;
-    for (size_t i = 0; shapes && i < model->tensor_count; i++)
-        if (!add_item(job, family, &model->tensors[i], true, err)) return false;
-    for (size_t i = 0; i < model->tensor_count; i++)
-        if (!add_item(job, family, &model->tensors[i], false, err)) return false;
+    for (size_t i = 0; shapes && i < count; i++)
+        if (!add_item(job, &job->groups.items[i], true, err)) return false;
+    for (size_t i = 0; i < count; i++)
+        if (!add_item(job, &job->groups.items[i], false, err)) return false;
     return !job->options->pack || job->result.packed ||
            error_set(err, "has no linear layers that can be packed; leave --to away");
 }
@@ -355,6 +370,7 @@ static void job_free(Job *job) {
     mem_free(job->tensors);
     mem_free(job->split.starts);
     packed_free(&job->packed);
+    regroup_free(&job->groups);
 }
 
 bool model_export_hf(const Model *model, const char *directory, const ExportOptions *options, ExportResult *result,

@@ -78,6 +78,7 @@ static bool check_values(const Tensor *t, const GroupGrid *grid, const float *va
 
 typedef struct Bench {
     float *values, *scales;
+    uint8_t *source; // a row that is put together
 } Bench;
 
 static bool round_rows(const Tensor *t, int64_t row, int64_t n, const CastKernels *kernels, GroupsFn *round,
@@ -95,12 +96,11 @@ static int64_t source_row(int64_t row, int64_t rotary, bool back) {
 
 static bool make_rows(const Tensor *t, int64_t rotary, bool back, const CastKernels *kernels, GroupsFn *round,
                       const Bench *bench, int64_t step, Packed *p, Error *err) {
-    size_t row_bytes = cast_bytes(t->type, p->cols);
     bool carries = packed_carries(t, &p->grid);
     for (int64_t row = 0; row < p->rows; row += step) {
         int64_t n = p->rows - row < step ? p->rows - row : step;
         for (int64_t r = 0; r < n; r++) {
-            const uint8_t *source = t->data + (size_t)source_row(row + r, rotary, back) * row_bytes;
+            const uint8_t *source = tensor_read(t, source_row(row + r, rotary, back), 1, bench->source);
             if (!carries)
                 kernels->widen(t->type, source, bench->values + r * p->cols, p->cols);
             else if (!carry_rows(t, source, row + r, p, err))
@@ -123,9 +123,11 @@ bool packed_make(const Tensor *t, int64_t rotary, bool back, const GroupGrid *gr
     bool ok = tensor_verify(t, err) && packed_alloc(out, err) &&
               (bench.values = mem_alloc((size_t)(step * out->cols), sizeof(float), err)) &&
               (bench.scales = mem_alloc((size_t)(step * groups_of(out)), sizeof(float), err)) &&
+              (!t->layout || (bench.source = mem_alloc(tensor_row_bytes(t), 1, err))) &&
               make_rows(t, rotary, back, kernels, round, &bench, step, out, err);
     mem_free(bench.values);
     mem_free(bench.scales);
-    file_release(t->file, t->data, t->bytes);
+    mem_free(bench.source);
+    tensor_release(t, 0, tensor_rows(t));
     return ok;
 }
