@@ -3,6 +3,8 @@
 #include "convert/export_gguf_parts.h"
 #include "convert/export_split.h"
 #include "convert/export_tensor.h"
+#include "convert/family.h"
+#include "convert/regroup.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/outdir.h"
@@ -10,15 +12,6 @@
 #include <string.h>
 
 enum { QUANTIZATION_VERSION = 2 }; // of ggml's block types as they are today
-
-// What GGUF's engines call a family, and whether they turn neighbours (2i, 2i + 1) of a head where Hugging Face turns
-// i and i + head_dim/2: rows of q and k then move.
-typedef struct Architecture {
-    const char *family, *name;
-    bool neighbours;
-} Architecture;
-
-static const Architecture architectures[] = {{"llama", "llama", true}};
 
 // "general.file_type", for people: by the type that most elements have.
 static const struct {
@@ -30,7 +23,9 @@ static const struct {
 typedef struct Job {
     const Model *model;
     const ExportOptions *options;
-    const Architecture *architecture; // NULL: the model came out of a GGUF file, and goes back into one as it is
+    const GgufArch *arch;
+    bool from_gguf; // the model came out of a GGUF file: its metadata goes back as it was
+    Regroup groups; // its tensors as GGUF has them
     ExportItem *items;
     Tensor *tensors; // the items' .out, as the writer wants them
     size_t count;
@@ -41,12 +36,12 @@ typedef struct Job {
 } Job;
 
 static bool find_architecture(Job *job, Error *err) {
-    if (model_file(job->model, GGUF_KEPT_METADATA)) return true;
-    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
-        if (strcmp(architectures[i].family, job->model->desc.family) == 0) {
-            job->architecture = &architectures[i];
-            return true;
-        }
+    const Family *family = family_by_name(job->model->desc.family);
+    job->from_gguf = model_file(job->model, GGUF_KEPT_METADATA);
+    if (family && family->gguf) {
+        job->arch = family->gguf;
+        return true;
+    }
     return error_set(err,
                      "%s: models of the family %s cannot be exported to GGUF; a Hugging Face directory can be made",
                      job->model->path, job->model->desc.family);
@@ -72,12 +67,28 @@ static bool has_suffix(const char *name, const char *suffix) {
     return n >= s && strcmp(name + n - s, suffix) == 0;
 }
 
+// Where rows of q and k move: engines turn 2i and 2i + 1 of a head, the model i and i + head_dim/2.
+static bool turn_item(const Job *job, const Tensor *t, ExportItem *item, Error *err) {
+    const ModelDesc *d = &job->model->desc;
+    if (!export_is_rotated(t->name) || d->positions != POSITIONS_ROTARY || d->rope.interleaved == job->arch->neighbours)
+        return true;
+    if (d->rope.interleaved || desc_rope_dims(d) != d->head_dim || d->qk_norm)
+        return error_set(err, "%s: tensor %s: its rows cannot be put in the order that GGUF's %s needs",
+                         job->model->path, tensor_label(t), job->arch->name);
+    item->rotary = d->head_dim;
+    return true;
+}
+
+static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
+
 static bool add_item(Job *job, const Tensor *t, Error *err) {
     ExportItem *item = &job->items[job->count];
     *item = (ExportItem){.out = *t, .from = t};
-    if (job->architecture && job->architecture->neighbours && export_is_rotated(t->name))
-        item->rotary = job->model->desc.head_dim;
-    bool ok = (dtype_is_block(t->type) || plain_type(job, t, &item->out.type, err)) && tensor_size(&item->out, err);
+    item->out.name = t->source;
+    item->out.layout = NULL;
+    if (job->model->desc.norm_plus_one && is_norm(t->name)) item->plus = 1;
+    bool ok = turn_item(job, t, item, err) && (dtype_is_block(t->type) || plain_type(job, t, &item->out.type, err)) &&
+              tensor_size(&item->out, err);
     job->tensors[job->count++] = item->out;
     return ok;
 }
@@ -85,25 +96,28 @@ static bool add_item(Job *job, const Tensor *t, Error *err) {
 static bool add_rope_factors(Job *job, Error *err) {
     static char name[] = "rope_freqs.weight";
     const ModelDesc *desc = &job->model->desc;
-    if (!job->architecture || !gguf_has_rope_factors(desc)) return true;
-    job->rope_factors = mem_alloc((size_t)desc->head_dim / 2, sizeof *job->rope_factors, err);
+    int64_t half = desc_rope_dims(desc) / 2;
+    if (job->from_gguf || desc->positions != POSITIONS_ROTARY || !gguf_has_rope_factors(desc)) return true;
+    job->rope_factors = mem_alloc((size_t)half, sizeof *job->rope_factors, err);
     if (!job->rope_factors) return false;
     gguf_rope_factors(desc, job->rope_factors);
     ExportItem *item = &job->items[job->count];
-    *item = (ExportItem){.out = {.name = name, .type = DT_F32, .dims = 1, .shape = {desc->head_dim / 2}},
-                         .values = job->rope_factors};
+    *item =
+        (ExportItem){.out = {.name = name, .type = DT_F32, .dims = 1, .shape = {half}}, .values = job->rope_factors};
     bool ok = tensor_size(&item->out, err);
     job->tensors[job->count++] = item->out;
     return ok;
 }
 
 static bool add_items(Job *job, Error *err) {
-    size_t most = job->model->tensor_count + 1;
+    if (!regroup(job->model, job->arch->names, true, &job->options->kernels, &job->groups, err))
+        return error_prefix(err, "%s", job->model->path);
+    size_t most = job->groups.count + 1;
     job->items = mem_alloc(most, sizeof *job->items, err);
     job->tensors = job->items ? mem_alloc(most, sizeof *job->tensors, err) : NULL;
     if (!job->tensors || !add_rope_factors(job, err)) return false;
-    for (size_t i = 0; i < job->model->tensor_count; i++)
-        if (!add_item(job, &job->model->tensors[i], err)) return false;
+    for (size_t i = 0; i < job->groups.count; i++)
+        if (!add_item(job, &job->groups.items[i], err)) return false;
     return true;
 }
 
@@ -144,12 +158,13 @@ static void add_file_keys(Job *job) {
 
 static bool add_meta(Job *job, Error *err) {
     GgufMeta *meta = &job->meta;
-    const char *architecture = job->architecture->name;
+    const char *architecture = job->arch->name;
     gguf_meta_text(meta, "general.architecture", architecture, strlen(architecture));
     gguf_meta_text(meta, "general.type", "model", strlen("model"));
     add_name(job);
     add_file_keys(job);
-    return (gguf_add_description(meta, &job->model->desc, architecture, err) ||
+    gguf_add_description(meta, &job->model->desc, job->arch);
+    return (gguf_check(meta, job->tensors, job->count, job->arch, job->model, err) ||
             error_prefix(err, "%s", job->model->path)) &&
            gguf_add_tokenizer(meta, job->model, job->options->pre, err);
 }
@@ -251,13 +266,14 @@ bool model_export_gguf(const Model *model, const char *path, const ExportOptions
                        Error *err) {
     Job job = {.model = model, .options = options};
     bool ok = find_architecture(&job, err) && add_items(&job, err);
-    ok = ok && (job.architecture ? add_meta(&job, err) : copy_meta(&job, err));
+    ok = ok && (job.from_gguf ? copy_meta : add_meta)(&job, err);
     ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
     ok = ok && plan_files(&job, err) && write_all(&job, path, err);
     if (ok) *result = (ExportResult){.files = job.split.count, .tensors = job.count, .bytes = job.written};
     gguf_meta_free(&job.meta);
     mem_free(job.split.starts);
     mem_free(job.rope_factors);
+    regroup_free(&job.groups);
     mem_free(job.tensors);
     mem_free(job.items);
     return ok;

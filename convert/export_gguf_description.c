@@ -62,16 +62,18 @@ static void add_rope_scaling(const ArchMeta *m, const Rope *r) {
         add_f32(m, "rope.scaling.factor", r->factor);
         add_u32(m, "rope.scaling.original_context_length", r->original_context);
         attention /= yarn_mscale(r->factor, 1); // engines multiply by this themselves
+    } else if (r->scaling == ROPE_LONGROPE) {
+        add_text(m, "rope.scaling.type", "longrope");
+        add_u32(m, "rope.scaling.original_context_length", r->original_context);
+        attention = r->attention_factor != 0 ? r->attention_factor : 1;
     }
     if (attention != 1) add_f32(m, "rope.scaling.attn_factor", attention);
 }
 
-bool gguf_add_description(GgufMeta *meta, const ModelDesc *d, const char *arch, Error *err) {
-    if (d->activation != ACT_SILU)
-        return error_set(err,
-                         "GGUF's %s is run with silu, this model has %s; export to a Hugging Face directory instead",
-                         arch, activation_name(d->activation));
-    ArchMeta m = {meta, arch};
+// 0 in a description means that there is none, which in GGUF is 1.
+static void add_factor(const ArchMeta *m, const char *rest, double value) { add_f32(m, rest, value != 0 ? value : 1); }
+
+static void add_sizes(const ArchMeta *m, const ModelDesc *d) {
     const struct {
         const char *key;
         int64_t value;
@@ -83,13 +85,63 @@ bool gguf_add_description(GgufMeta *meta, const ModelDesc *d, const char *arch, 
                  {"attention.head_count", d->heads},
                  {"attention.head_count_kv", d->kv_heads},
                  {"attention.key_length", d->head_dim},
-                 {"attention.value_length", d->head_dim},
-                 {"rope.dimension_count", d->head_dim}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_u32(&m, sizes[i].key, sizes[i].value);
-    add_f32(&m, "attention.layer_norm_rms_epsilon", d->norm_eps);
+                 {"attention.value_length", desc_value_dim(d)}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_u32(m, sizes[i].key, sizes[i].value);
+    add_f32(m, d->norm_kind == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+            d->norm_eps);
+}
+
+static int64_t leading_dense(const ModelDesc *d) {
+    int64_t n = 0;
+    while (n < d->layers && desc_layer_is(d, n, LAYER_DENSE)) n++;
+    return n;
+}
+
+static void add_experts(const ArchMeta *m, const ModelDesc *d) {
+    const Experts *e = &d->experts;
+    char key[KEY];
+    if (!e->count) return;
+    add_u32(m, "expert_count", e->count);
+    add_u32(m, "expert_used_count", e->used);
+    add_u32(m, "expert_feed_forward_length", e->ffn_dim);
+    if (e->shared_dim) {
+        add_u32(m, "expert_shared_count", e->shared_dim / e->ffn_dim);
+        add_u32(m, "expert_shared_feed_forward_length", e->shared_dim);
+    }
+    if (leading_dense(d)) add_u32(m, "leading_dense_block_count", leading_dense(d));
+    gguf_meta_bool(m->meta, key_of(m, "expert_weights_norm", key), e->normalized);
+    if (e->scale != 0) add_f32(m, "expert_weights_scale", e->scale);
+    add_u32(m, "expert_gating_func", e->sigmoid ? 2 : 1);
+}
+
+static void add_some(const ArchMeta *m, const ModelDesc *d, unsigned keys) {
+    char key[KEY];
+    if ((keys & GGUF_KEY_WINDOW) && d->window) add_u32(m, "attention.sliding_window", d->window);
+    if (keys & GGUF_KEY_CAPS) {
+        if (d->attn_cap != 0) add_f32(m, "attn_logit_softcapping", d->attn_cap);
+        if (d->logit_cap != 0) add_f32(m, "final_logit_softcapping", d->logit_cap);
+    }
+    if (keys & GGUF_KEY_LOGIT_SCALE) add_factor(m, "logit_scale", d->logit_scale);
+    if (keys & GGUF_KEY_LOGIT_DIVIDE) add_factor(m, "logit_scale", d->logit_scale != 0 ? 1 / d->logit_scale : 0);
+    if (keys & GGUF_KEY_MULTIPLIERS) {
+        add_factor(m, "embedding_scale", d->embed_scale);
+        add_factor(m, "residual_scale", d->residual_scale);
+        if (d->attn_scale != 0) add_f32(m, "attention.scale", d->attn_scale);
+    }
+    if ((keys & GGUF_KEY_CLAMP) && d->qkv_clip != 0) add_f32(m, "attention.clamp_kqv", d->qkv_clip);
+    if (keys & GGUF_KEY_PARALLEL) gguf_meta_bool(m->meta, key_of(m, "use_parallel_residual", key), d->parallel);
+    if (keys & GGUF_KEY_EXPERTS) add_experts(m, d);
+}
+
+void gguf_add_description(GgufMeta *meta, const ModelDesc *d, const GgufArch *arch) {
+    ArchMeta m = {meta, arch->name};
+    add_sizes(&m, d);
+    add_some(&m, d, arch->keys);
+    if (d->positions != POSITIONS_ROTARY) return;
+    add_u32(&m, "rope.dimension_count", desc_rope_dims(d));
     add_f32(&m, "rope.freq_base", d->rope.theta);
+    if (arch->keys & GGUF_KEY_LOCAL_ROPE) add_f32(&m, "rope.freq_base_swa", d->rope_local.theta);
     add_rope_scaling(&m, &d->rope);
-    return true;
 }
 
 // Short wavelengths are kept, long ones slowed by `factor`, those between blended.
@@ -121,8 +173,9 @@ static double yarn_factor(const Rope *r, double i, double dim) {
 
 void gguf_rope_factors(const ModelDesc *d, float *factors) {
     const Rope *r = &d->rope;
-    double dim = (double)d->head_dim;
-    for (int64_t i = 0; i < d->head_dim / 2; i++) {
+    int64_t dims = desc_rope_dims(d);
+    double dim = (double)dims;
+    for (int64_t i = 0; i < dims / 2; i++) {
         double wavelength = 2 * M_PI * pow(r->theta, (double)(2 * i) / dim);
         factors[i] = (float)(r->scaling == ROPE_LLAMA3 ? llama3_factor(r, wavelength) : yarn_factor(r, (double)i, dim));
     }

@@ -3,13 +3,9 @@
 #ifndef CONVERT_EXPORT_GGUF_PARTS_H
 #define CONVERT_EXPORT_GGUF_PARTS_H
 
-#include "formats/gguf.h"
-#include "formats/gguf_write.h"
+#include "convert/gguf_arch.h"
 #include "formats/model.h"
 #include "formats/tokenizer_spec.h"
-
-// <architecture>.*: the model description. What GGUF's engines could not run as described is an error.
-bool gguf_add_description(GgufMeta *meta, const ModelDesc *desc, const char *architecture, Error *err);
 
 // Llama 3.1's scaling, and a yarn that GGUF's keys cannot say, are a tensor there: what each of the head_dim / 2 speeds
 // is divided by (transformers' modeling_rope_utils.py defines them).

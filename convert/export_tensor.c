@@ -49,7 +49,12 @@ static bool piece(const Stream *s, int64_t first, int64_t n, Error *err) {
         alternate(source, s->rows, s->item->rotary, s->item->rotary_back, bytes / (size_t)s->item->rotary);
         data = s->rows;
     }
-    if (to != from->type) {
+    if (s->item->plus != 0) {
+        s->kernels->widen(from->type, data, s->values, n);
+        for (int64_t i = 0; i < n; i++) s->values[i] += s->item->plus;
+        s->kernels->narrow(to, s->values, s->result, n);
+        data = s->result;
+    } else if (to != from->type) {
         if (!cast_values(s->kernels, from, data, first, n, to, s->values, s->result, err)) return false;
         data = s->result;
     }
@@ -86,7 +91,7 @@ static bool stream_buffers(Stream *s, int64_t step, Error *err) {
     int64_t elements = tensor_elements(item->from), n = elements < step ? elements : step;
     if (item->from->layout && !(s->source = mem_alloc(cast_bytes(item->from->type, n), 1, err))) return false;
     if (item->rotary && !(s->rows = mem_alloc(cast_bytes(item->from->type, n), 1, err))) return false;
-    if (item->out.type == item->from->type) return true;
+    if (item->out.type == item->from->type && item->plus == 0) return true;
     s->values = mem_alloc((size_t)n, sizeof *s->values, err);
     s->result = s->values ? mem_alloc(cast_bytes(item->out.type, n), 1, err) : NULL;
     return s->result != NULL;

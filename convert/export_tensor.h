@@ -11,6 +11,7 @@ typedef struct ExportItem {
     const float *values; // not owned
     int64_t rotary;      // rows of a head whose halves are to alternate (rows i and i + rotary/2 become 2i and 2i + 1);
                          // 0: the rows stay where they are
+    float plus;          // is added to each value; 0: they stay as they are
     bool rotary_back;    // the other way: rows 2i and 2i + 1 become i and i + rotary/2
 } ExportItem;
 

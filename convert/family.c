@@ -39,9 +39,9 @@ const Family *family_find_gguf(const Gguf *gguf, Error *err) {
     if (!gguf_text(gguf, key, &architecture, err)) return NULL;
     for (int i = 0; i < FAMILIES; i++) {
         const Family *f = families[i];
-        if (!f->describe_gguf) continue;
-        if (gguf_text_is(architecture, f->name)) return f;
-        if (n < sizeof names) n += (size_t)snprintf(names + n, sizeof names - n, n ? ", %s" : "%s", f->name);
+        if (!f->gguf) continue;
+        if (gguf_text_is(architecture, f->gguf->name)) return f;
+        if (n < sizeof names) n += (size_t)snprintf(names + n, sizeof names - n, n ? ", %s" : "%s", f->gguf->name);
     }
     error_set(err, "the architecture \"%.*s\" (%s) is not supported in GGUF files; those supported are: %s",
               architecture.size < 60 ? (int)architecture.size : 60, architecture.data, key, names);

@@ -2,8 +2,8 @@
 #ifndef CONVERT_FAMILY_H
 #define CONVERT_FAMILY_H
 
+#include "convert/gguf_arch.h"
 #include "convert/names.h"
-#include "formats/gguf.h"
 
 typedef struct Family {
     const char *name;         // model_type in config.json: "llama"
@@ -17,9 +17,7 @@ typedef struct Family {
     // Tensors to leave out though the names have them (layers beyond the last, for predicting further ahead); NULL:
     // none.
     bool (*leave_out)(const ModelDesc *desc, const char *source);
-    // From a GGUF file whose general.architecture is `name`, in which tensors have their internal names; tensors that
-    // it may have or not are in *model already, description to be filled. NULL: not supported.
-    bool (*describe_gguf)(const Gguf *gguf, Model *model, Error *err);
+    const GgufArch *gguf; // what GGUF makes of it; NULL: it has no such architecture
 } Family;
 
 extern const Family family_llama;
@@ -27,7 +25,7 @@ extern const Family family_llama;
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);
 
-// By general.architecture.
+// By general.architecture: the first of those that share it.
 const Family *family_find_gguf(const Gguf *gguf, Error *err);
 
 // By the name in a model description (ModelDesc.family); NULL where there is none of that name.
@@ -59,16 +57,5 @@ bool add_longrope_factors(const cJSON *config, Model *model, Error *err);
 // An error unless the number, bool or text at `key` is absent, null or the neutral value: for what is not supported.
 bool refuse_bool(const cJSON *config, const char *key, bool neutral, Error *err);
 bool refuse_number(const cJSON *config, const char *key, double neutral, Error *err);
-
-// Shared by families in GGUF files, whose keys start with the architecture's name: sizes, norm, ids; rotary positions.
-bool describe_gguf_common(const Gguf *gguf, const char *architecture, Model *model, Error *err);
-bool describe_gguf_rope(const Gguf *gguf, const char *architecture, Model *model, Error *err);
-
-// Keys that would change the network where they are there and not `neutral`: refused, naming the first.
-typedef struct GgufRefusal {
-    const char *suffix; // "logit_scale"
-    double neutral;
-} GgufRefusal;
-bool refuse_gguf(const Gguf *gguf, const char *architecture, const GgufRefusal *list, size_t count, Error *err);
 
 #endif

@@ -12,24 +12,19 @@ static bool llama_describe(const cJSON *config, ModelDesc *desc, Error *err) {
     return true;
 }
 
-// GGUF's "llama" is Llama, Mistral and, with experts, Mixtral; rows of q and k are in the order of Llama's own release.
-static bool llama_describe_gguf(const Gguf *gguf, Model *model, Error *err) {
+// GGUF's "llama" is Llama, Mistral and, with experts, Mixtral.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
     static const GgufRefusal refused[] = {
         {"expert_count", 0},           {"attention.sliding_window", 0},
         {"attention.scale", 0},        {"logit_scale", 0},
         {"embedding_scale", 0},        {"residual_scale", 0},
         {"attn_logit_softcapping", 0}, {"attention.clamp_kqv", 0},
     };
-    ModelDesc *desc = &model->desc;
-    desc->activation = ACT_SILU;
-    desc->rope.interleaved = true;
-    desc->tied = !model_tensor(model, "output.weight");
-    desc->qkv_bias = model_layer_tensor(model, 0, "attn_q.bias");
-    desc->attn_output_bias = model_layer_tensor(model, 0, "attn_output.bias");
-    desc->mlp_bias = model_layer_tensor(model, 0, "ffn_gate.bias");
-    return refuse_gguf(gguf, "llama", refused, sizeof refused / sizeof *refused, err) &&
-           describe_gguf_common(gguf, "llama", model, err) && describe_gguf_rope(gguf, "llama", model, err);
+    (void)model;
+    return refuse_gguf(gguf, "llama", refused, sizeof refused / sizeof *refused, err);
 }
+
+static const GgufArch gguf = {.name = "llama", .neighbours = true, .activation = ACT_SILU, .settle = settle};
 
 static const NameMap names[] = {
     {"model.embed_tokens.weight", "token_embd.weight"},
@@ -65,5 +60,5 @@ const Family family_llama = {
     .names = names,
     .starts = starts,
     .describe = llama_describe,
-    .describe_gguf = llama_describe_gguf,
+    .gguf = &gguf,
 };

@@ -15,7 +15,7 @@ static bool add_files(Model *model, const Gguf *g, Error *err) {
     return ok && (!template.size || model_add_file(model, "chat_template.jinja", template.data, template.size, err));
 }
 
-// Tensors have their internal names already.
+// Under GGUF's names, which are the internal ones but for what is fused.
 static bool add_tensors(Model *model, GgufSet *set, Error *err) {
     for (size_t p = 0; p < set->count; p++) {
         Gguf *part = &set->parts[p];
@@ -35,6 +35,32 @@ static bool add_tensors(Model *model, GgufSet *set, Error *err) {
     return true;
 }
 
+static bool take_one_apart(Model *model, const NameMap *names, Tensor *t, Error *err) {
+    bool known;
+    t->source = t->name; // where it comes from, for messages
+    if (!names_add(names, NULL, t, model, &known, err)) return false;
+    t->source = NULL;
+    if (known) return true;
+    if (!model_add_tensor(model, t, err)) return false;
+    t->name = NULL; // the model's now
+    return true;
+}
+
+// What GGUF has fused becomes the tensors that it is made of.
+static bool take_apart(Model *model, const NameMap *names, Error *err) {
+    Tensor *tensors;
+    size_t count;
+    if (!names) return true;
+    model_take_tensors(model, &tensors, &count);
+    bool ok = true;
+    for (size_t i = 0; i < count; i++) {
+        ok = ok && take_one_apart(model, names, &tensors[i], err);
+        mem_free(tensors[i].name);
+    }
+    mem_free(tensors);
+    return ok;
+}
+
 static bool describe(Model *model, const Gguf *g, Error *err) {
     GgufText type = {"model", 5};
     if (!gguf_text(g, "general.type", &type, err)) return false;
@@ -46,7 +72,8 @@ static bool describe(Model *model, const Gguf *g, Error *err) {
     if (!model->tensor_count)
         return error_set(err, "has no tensors, only a vocabulary; nibble tokenize is all that it is good for");
     snprintf(model->desc.family, sizeof model->desc.family, "%s", family->name);
-    return family->describe_gguf(g, model, err) && model_desc_check(&model->desc, err);
+    return gguf_describe(g, family->gguf, model, err) && model_desc_check(&model->desc, err) &&
+           take_apart(model, family->gguf->names, err);
 }
 
 // The whole file, or only what the tokenizer needs. Metadata points into the first part's map, which the model takes.

@@ -125,6 +125,15 @@ bool model_add_buffer(Model *model, void *buffer, Error *err) {
     return true;
 }
 
+void model_take_tensors(Model *model, Tensor **tensors, size_t *count) {
+    *tensors = model->tensors;
+    *count = model->tensor_count;
+    mem_free(model->slots);
+    model->tensors = NULL;
+    model->slots = NULL;
+    model->tensor_count = model->tensor_capacity = model->slot_count = 0;
+}
+
 uint64_t model_tensor_bytes(const Model *model) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < model->tensor_count; i++) bytes += model->tensors[i].bytes;

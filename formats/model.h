@@ -231,6 +231,9 @@ bool model_add_file(Model *model, const char *name, const void *data, size_t siz
 bool model_add_map(Model *model, FileMap *map, Error *err);
 bool model_add_buffer(Model *model, void *buffer, Error *err); // from mem_alloc
 
+// Takes all tensors out of the model, into *tensors (an array from mem_alloc, the caller's with all names).
+void model_take_tensors(Model *model, Tensor **tensors, size_t *count);
+
 uint64_t model_tensor_bytes(const Model *model);
 double model_bits_per_weight(const Model *model); // over all tensors
 

@@ -242,9 +242,10 @@ static void descriptions_that_lie(void **state) {
     expect_refusal(NULL, NULL, "s:llama.logit_scale 4:6 4:0x3f000000", "\"llama.logit_scale\" is 0.5");
     expect_refusal(NULL, NULL, "s:general.type 4:8 s:adapter", "holds a \"adapter\" (general.type), not a model");
     expect_refusal(NULL, NULL, "s:llama.rope.scaling.type 4:8 s:longrope", "rotary scaling \"longrope\" is not");
-    expect_refusal(NULL, NULL, "s:llama.attention.value_length 4:4 4:4", "keys of 8 beside values of 4");
-    expect_refusal("llama.rope.dimension_count", "llama.rope.dimension_counT", "s:llama.rope.dimension_count 4:4 4:4",
-                   "rotary positions on 4 of a head's 8 dimensions");
+    expect_refusal(NULL, NULL, "s:llama.attention.value_length 4:4 4:4",
+                   "tensor blk.0.attn_v.weight has shape [8, 32] where the config calls for [4, 32]");
+    expect_refusal("llama.rope.dimension_count", "llama.rope.dimension_counT", "s:llama.rope.dimension_count 4:4 4:5",
+                   "head_dim is 8, 5 of them turned");
     expect_refusal("llama.block_count", "llama.block_cOunt", "s:llama.block_count 4:4 4:4000000000",
                    "outside 1 to 4096");
     expect_refusal("llama.feed_forward_length", "llama.feed_forward_lengtH",
