@@ -182,6 +182,20 @@ case("gemma3-hub", gemma("gemma3_text", "Gemma3ForCausalLM", **GEMMA3, rope_thet
 case("gemma3-default-pattern", gemma("gemma3_text", "Gemma3ForCausalLM", **GEMMA3 | {"num_hidden_layers": 7}),
      embedding=0.5)
 
+# Gemma 3 with images, as the larger ones are: the text model's config and names are nested. "vision_model." is in the
+# names of downloads alone.
+case("gemma3-images-hub", {
+    "architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "boi_token_index": 255999,
+    "eoi_token_index": 256000, "image_token_index": 262144, "mm_tokens_per_image": 1, "eos_token_id": [1, 106],
+    "text_config": {"model_type": "gemma3_text", "vocab_size": 112, "hidden_size": 64, "intermediate_size": 96,
+                    "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+                    "query_pre_attn_scalar": 12, "sliding_window": 22, "max_position_embeddings": 1024,
+                    "rope_scaling": {"factor": 8.0, "rope_type": "linear"}},
+    "vision_config": {"model_type": "siglip_vision_model", "hidden_size": 16, "intermediate_size": 16,
+                      "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+                      "vision_use_head": False}},
+     embedding=0.5, as_given=True, rename=[(r"^vision_tower\.", "vision_tower.vision_model.")])
+
 # ---- Phi
 
 def phi(**changes):

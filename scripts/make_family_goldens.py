@@ -3,7 +3,7 @@
 to compare with. A golden is one JSON file without weights: tests/golden_model.h makes them again by the same rule.
 
     pip install torch transformers safetensors
-    scripts/make_family_goldens.py [--only NAME...] OUT_DIR      (NAME: a case, or a family's beginning: gemma)
+    scripts/make_family_goldens.py OUT_DIR [--only NAME...]      (NAME: a case, or a family's beginning: gemma)
 
 {"case", "transformers", "config": config.json, "seed", "tensors": [[name, [shape], scale, offset], ...],
  "sequences": [{"ids": [...], "nll": [...]}]}: nll[i] is that of ids[i + 1], from f32 arithmetic with eager attention,
