@@ -15,6 +15,7 @@ static Key dim_key = {"hidden_size", "n_embd", "d_model"};
 static Key ffn_key = {"intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"};
 static Key heads_key = {"num_attention_heads", "n_head", "n_heads", "num_heads"};
 static Key kv_heads_key = {"num_key_value_heads", "num_kv_heads"};
+static Key experts_key = {"num_local_experts", "num_experts"};
 static Key context_key = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "n_ctx"};
 static Key eps_key = {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"};
 static Key activation_key = {"hidden_act", "activation_function", "hidden_activation", "activation"};
@@ -55,7 +56,7 @@ static bool read_sizes(const cJSON *config, ModelDesc *d, Error *err) {
         return error_set(err, "layers is %lld, outside 1 to %d", (long long)d->layers, LAYERS_MAX);
     if (d->ffn_dim == FFN_FOUR_TIMES) d->ffn_dim = 4 * d->dim;
     if (!(d->ffn_dim ? read_int : needed_int)(config, ffn_key, &d->ffn_dim, err)) return false;
-    d->kv_heads = d->heads;
+    if (!d->kv_heads || cJSON_GetObjectItemCaseSensitive(config, kv_heads_key[0])) d->kv_heads = d->heads;
     if (!d->head_dim) d->head_dim = d->dim / d->heads;
     if (!d->context) d->context = 2048;
     return read_int(config, kv_heads_key, &d->kv_heads, err) && read_int(config, context_key, &d->context, err);
@@ -79,6 +80,18 @@ bool describe_common(const cJSON *config, ModelDesc *d, Error *err) {
     if (activation && !activation_from_name(activation, &d->activation))
         return error_set(err, "the activation \"%.60s\" (%s) is not supported", activation, key);
     return true;
+}
+
+bool describe_attention_bias(const cJSON *config, ModelDesc *d, Error *err) {
+    bool bias = false;
+    if (!json_bool(config, "attention_bias", &bias, err)) return false;
+    d->qkv_bias = d->attn_output_bias = bias;
+    return true;
+}
+
+bool describe_experts(const cJSON *config, ModelDesc *d, Error *err) {
+    return read_int(config, experts_key, &d->experts.count, err) &&
+           json_int(config, "num_experts_per_tok", 1, INT_MAX_READ, &d->experts.used, err);
 }
 
 bool describe_layer_types(const cJSON *config, ModelDesc *d, bool *found, Error *err) {

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Family *const families[] = {&family_llama};
+static const Family *const families[] = {&family_llama, &family_mistral,   &family_mixtral,   &family_qwen2,
+                                         &family_qwen3, &family_qwen3_moe, &family_smollm3,   &family_granite,
+                                         &family_olmo,  &family_olmo2,     &family_starcoder2};
 enum { FAMILIES = sizeof families / sizeof *families };
 
 static const char *supported(char *buf, size_t size) {

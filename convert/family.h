@@ -21,6 +21,8 @@ typedef struct Family {
 } Family;
 
 extern const Family family_llama;
+extern const Family family_mistral, family_mixtral, family_qwen2, family_qwen3, family_qwen3_moe;
+extern const Family family_smollm3, family_granite, family_olmo, family_olmo2, family_starcoder2;
 
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);
@@ -37,7 +39,8 @@ const char *family_source_name(const Family *family, const char *internal, char 
 // ---- shared by families (convert/common.c, convert/common_rope.c)
 
 // Sizes, norm, activation, tying, ids, in the spellings of all families. What the caller has set already in ffn_dim,
-// context, norm_eps, activation and tied is the family's default; a ffn_dim of FFN_FOUR_TIMES stands for 4 * dim.
+// kv_heads, context, norm_eps, activation and tied is the family's default; a ffn_dim of FFN_FOUR_TIMES stands for 4 *
+// dim.
 enum { FFN_FOUR_TIMES = -1 };
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err);
 
@@ -47,9 +50,26 @@ bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err);
 bool describe_rope_object(const cJSON *config, const cJSON *object, const char *key, const ModelDesc *desc, Rope *rope,
                           Error *err);
 
+// attention_bias: of queries, keys and values, and of what attention gives.
+bool describe_attention_bias(const cJSON *config, ModelDesc *desc, Error *err);
+
+// How many experts there are and how many of them a token passes. What is set already is the family's default.
+bool describe_experts(const cJSON *config, ModelDesc *desc, Error *err);
+
 // "layer_types": full_attention or sliding_attention for each layer, which sets LAYER_WINDOWED, with sliding_window.
 // Sets *found to whether the config has it.
 bool describe_layer_types(const cJSON *config, ModelDesc *desc, bool *found, Error *err);
+
+// sliding_window of every layer (convert/common_window.c): null says that there is none, none at all that it is
+// `otherwise`, the family's default; 0: none.
+bool describe_window(const cJSON *config, int64_t otherwise, ModelDesc *desc, Error *err);
+
+// The same number, for families that say otherwise which layers slide; 0 where there is none.
+bool read_window(const cJSON *config, int64_t otherwise, int64_t *window, Error *err);
+
+// Windows as Qwen 2 and 3 have them: use_sliding_window turns them on, for layer_types' layers, or else for those from
+// max_window_layers on.
+bool describe_upper_windows(const cJSON *config, ModelDesc *desc, Error *err);
 
 // The factors of longrope, as add_tensors of a family: rope_factors_long.weight and rope_factors_short.weight.
 bool add_longrope_factors(const cJSON *config, Model *model, Error *err);

@@ -1,0 +1,23 @@
+// Qwen 1.5, 2 and 2.5: Llama with biased queries, keys and values, and windows in the upper layers where they are
+// turned on. Source: transformers' models/qwen2/modeling_qwen2.py.
+#include "convert/family.h"
+#include "convert/llama_names.h"
+
+static bool qwen2_describe(const cJSON *config, ModelDesc *desc, Error *err) {
+    desc->kv_heads = 32;
+    desc->context = 32768;
+    desc->qkv_bias = true;
+    return describe_common(config, desc, err) && describe_rope(config, desc, err) &&
+           describe_upper_windows(config, desc, err);
+}
+
+static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
+static const NameStart starts[] = {LLAMA_STARTS, {0}};
+
+const Family family_qwen2 = {
+    .name = "qwen2",
+    .architecture = "Qwen2ForCausalLM",
+    .names = names,
+    .starts = starts,
+    .describe = qwen2_describe,
+};
