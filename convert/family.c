@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Family *const families[] = {&family_llama};
+static const Family *const families[] = {
+    &family_llama, &family_gemma, &family_gemma2,   &family_gemma3_text, &family_gemma3,
+    &family_phi,   &family_phi3,  &family_stablelm, &family_cohere,      &family_cohere2,
+};
 enum { FAMILIES = sizeof families / sizeof *families };
 
 static const char *supported(char *buf, size_t size) {
