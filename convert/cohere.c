@@ -2,7 +2,7 @@
 // bias, pairs of neighbours turned, scaled logits; R+ with norms of queries and keys, one for each head; cohere2 with
 // windowed layers, which alone are turned. Sources: transformers' models/cohere/ and cohere2/.
 #include "convert/family.h"
-#include "convert/names_usual.h"
+#include "convert/llama_names.h"
 #include "convert/parts.h"
 
 #include <string.h>
@@ -55,17 +55,16 @@ static bool cohere2_describe(const cJSON *config, ModelDesc *d, Error *err) {
 }
 
 static const NameMap names[] = {
-    NAMES_ENDS,
-    NAMES_ATTENTION,
-    NAMES_GATED_MLP,
-    NAMES_SPEEDS,
+    LLAMA_END_NAMES,
+    LLAMA_ATTENTION_NAMES,
+    LLAMA_MLP_NAMES,
     {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
     {"model.layers.#.self_attn.q_norm.weight", "blk.#.attn_q_norm.weight", part_flat},
     {"model.layers.#.self_attn.k_norm.weight", "blk.#.attn_k_norm.weight", part_flat},
     {0},
 };
 
-static const NameStart starts[] = {{"", "model."}, {NULL, NULL}};
+static const NameStart starts[] = {LLAMA_STARTS, {NULL, NULL}};
 
 const Family family_cohere = {
     .name = "cohere",

@@ -5,7 +5,7 @@
 //
 // transformers rounds sqrt(dim) to the weights' type, which is bf16 in most files; here it is f32, as in llama.cpp.
 #include "convert/family.h"
-#include "convert/names_usual.h"
+#include "convert/llama_names.h"
 
 #include <math.h>
 
@@ -124,25 +124,18 @@ static bool gemma3_describe(const cJSON *config, ModelDesc *d, Error *err) {
 
 // clang-format off
 #define NAMES_LATER \
-    NAMES_ENDS, \
-    NAMES_ATTENTION, \
-    NAMES_GATED_MLP, \
+    LLAMA_END_NAMES, \
+    LLAMA_ATTENTION_NAMES, \
+    LLAMA_MLP_NAMES, \
     {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"}, \
     {"model.layers.#.post_attention_layernorm.weight", "blk.#.post_attention_norm.weight"}, \
     {"model.layers.#.pre_feedforward_layernorm.weight", "blk.#.ffn_norm.weight"}, \
     {"model.layers.#.post_feedforward_layernorm.weight", "blk.#.post_ffw_norm.weight"}, \
-    {"model.layers.#.self_attn.q_norm.weight", "blk.#.attn_q_norm.weight"}, \
-    {"model.layers.#.self_attn.k_norm.weight", "blk.#.attn_k_norm.weight"}
+    LLAMA_QK_NORM_NAMES
 // clang-format on
 
 static const NameMap gemma_names[] = {
-    NAMES_ENDS,
-    NAMES_ATTENTION,
-    NAMES_GATED_MLP,
-    NAMES_SPEEDS,
-    {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
-    {"model.layers.#.post_attention_layernorm.weight", "blk.#.ffn_norm.weight"},
-    {0},
+    LLAMA_END_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, LLAMA_NORM_NAMES, {0},
 };
 
 static const NameMap later_names[] = {NAMES_LATER, {0}};
@@ -156,7 +149,7 @@ static const NameMap gemma3_names[] = {
     {0},
 };
 
-static const NameStart starts[] = {{"", "model."}, {NULL, NULL}};
+static const NameStart starts[] = {LLAMA_STARTS, {NULL, NULL}};
 // As on the hub, and as transformers 5 writes them.
 static const NameStart gemma3_starts[] = {
     {"language_model.model.", "model."},

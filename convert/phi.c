@@ -1,7 +1,6 @@
 // Phi-1, 1.5 and 2 (model_type phi): attention and a plain MLP side by side behind one layer norm, part of each head
 // turned, biases everywhere. Source: transformers' models/phi/modeling_phi.py.
 #include "convert/family.h"
-#include "convert/names_usual.h"
 
 static bool phi_describe(const cJSON *config, ModelDesc *d, Error *err) {
     bool qk_layernorm = false;
@@ -25,8 +24,12 @@ static const NameMap names[] = {
     {"model.final_layernorm.bias", "output_norm.bias"},
     {"lm_head.weight", "output.weight"},
     {"lm_head.bias", "output.bias"},
-    NAMES_QKV,
-    NAMES_SPEEDS,
+    {"model.layers.#.self_attn.q_proj.weight", "blk.#.attn_q.weight"},
+    {"model.layers.#.self_attn.q_proj.bias", "blk.#.attn_q.bias"},
+    {"model.layers.#.self_attn.k_proj.weight", "blk.#.attn_k.weight"},
+    {"model.layers.#.self_attn.k_proj.bias", "blk.#.attn_k.bias"},
+    {"model.layers.#.self_attn.v_proj.weight", "blk.#.attn_v.weight"},
+    {"model.layers.#.self_attn.v_proj.bias", "blk.#.attn_v.bias"},
     {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
     {"model.layers.#.input_layernorm.bias", "blk.#.attn_norm.bias"},
     {"model.layers.#.self_attn.dense.weight", "blk.#.attn_output.weight"},
@@ -39,6 +42,7 @@ static const NameMap names[] = {
     {"model.layers.#.mlp.fc1.bias", "blk.#.ffn_up.bias"},
     {"model.layers.#.mlp.fc2.weight", "blk.#.ffn_down.weight"},
     {"model.layers.#.mlp.fc2.bias", "blk.#.ffn_down.bias"},
+    {"model.layers.#.self_attn.rotary_emb.inv_freq", NULL},
     {0},
 };
 

@@ -1,7 +1,7 @@
 // Phi-3, 3.5 and 4 (mini, medium and 14B): Llama's network with queries, keys and values in one tensor, gate and up in
 // another, and longrope's rotary positions. Source: transformers' models/phi3/modeling_phi3.py.
 #include "convert/family.h"
-#include "convert/names_usual.h"
+#include "convert/llama_names.h"
 #include "convert/parts.h"
 
 static bool refuse_others(const cJSON *config, Error *err) {
@@ -26,21 +26,19 @@ static bool phi3_describe(const cJSON *config, ModelDesc *d, Error *err) {
 }
 
 static const NameMap names[] = {
-    NAMES_ENDS,
-    NAMES_SPEEDS,
-    {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
+    LLAMA_END_NAMES,
+    LLAMA_NORM_NAMES,
     {"model.layers.#.self_attn.qkv_proj.weight", "blk.#.attn_q.weight", part_q},
     {"model.layers.#.self_attn.qkv_proj.weight", "blk.#.attn_k.weight", part_k},
     {"model.layers.#.self_attn.qkv_proj.weight", "blk.#.attn_v.weight", part_v},
     {"model.layers.#.self_attn.o_proj.weight", "blk.#.attn_output.weight"},
-    {"model.layers.#.post_attention_layernorm.weight", "blk.#.ffn_norm.weight"},
     {"model.layers.#.mlp.gate_up_proj.weight", "blk.#.ffn_gate.weight", part_gate},
     {"model.layers.#.mlp.gate_up_proj.weight", "blk.#.ffn_up.weight", part_up},
     {"model.layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
     {0},
 };
 
-static const NameStart starts[] = {{"", "model."}, {NULL, NULL}};
+static const NameStart starts[] = {LLAMA_STARTS, {NULL, NULL}};
 
 const Family family_phi3 = {
     .name = "phi3",

@@ -2,7 +2,7 @@
 // side by side, and norms of queries and keys, one for each head. Source: transformers'
 // models/stablelm/modeling_stablelm.py.
 #include "convert/family.h"
-#include "convert/names_usual.h"
+#include "convert/llama_names.h"
 #include "convert/parts.h"
 
 static bool stablelm_describe(const cJSON *config, ModelDesc *d, Error *err) {
@@ -24,21 +24,19 @@ static bool stablelm_describe(const cJSON *config, ModelDesc *d, Error *err) {
 }
 
 static const NameMap names[] = {
-    NAMES_ENDS,
-    NAMES_ATTENTION,
-    NAMES_GATED_MLP,
-    NAMES_SPEEDS,
+    LLAMA_END_NAMES,
+    LLAMA_ATTENTION_NAMES,
+    LLAMA_MLP_NAMES,
     {"model.norm.bias", "output_norm.bias"},
-    {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
+    LLAMA_NORM_NAMES,
     {"model.layers.#.input_layernorm.bias", "blk.#.attn_norm.bias"},
-    {"model.layers.#.post_attention_layernorm.weight", "blk.#.ffn_norm.weight"},
     {"model.layers.#.post_attention_layernorm.bias", "blk.#.ffn_norm.bias"},
     {"model.layers.#.self_attn.q_layernorm.norms.#.weight", "blk.#.attn_q_norm.weight", part_of_q_norms},
     {"model.layers.#.self_attn.k_layernorm.norms.#.weight", "blk.#.attn_k_norm.weight", part_of_k_norms},
     {0},
 };
 
-static const NameStart starts[] = {{"", "model."}, {NULL, NULL}};
+static const NameStart starts[] = {LLAMA_STARTS, {NULL, NULL}};
 
 const Family family_stablelm = {
     .name = "stablelm",
