@@ -31,8 +31,9 @@ static bool read_int(const cJSON *config, Key key, int64_t *value, Error *err) {
     return json_int(config, spelling(config, key), 1, INT_MAX_READ, value, err);
 }
 
+// Needed unless the family has a default.
 static bool needed_int(const cJSON *config, Key key, int64_t *value, Error *err) {
-    if (!json_member(config, spelling(config, key))) return error_set(err, "\"%s\" is missing", key[0]);
+    if (!*value && !json_member(config, spelling(config, key))) return error_set(err, "\"%s\" is missing", key[0]);
     return read_int(config, key, value, err);
 }
 
@@ -55,7 +56,7 @@ static bool read_sizes(const cJSON *config, ModelDesc *d, Error *err) {
     if (d->layers > LAYERS_MAX)
         return error_set(err, "layers is %lld, outside 1 to %d", (long long)d->layers, LAYERS_MAX);
     if (d->ffn_dim == FFN_FOUR_TIMES) d->ffn_dim = 4 * d->dim;
-    if (!(d->ffn_dim ? read_int : needed_int)(config, ffn_key, &d->ffn_dim, err)) return false;
+    if (!needed_int(config, ffn_key, &d->ffn_dim, err)) return false;
     if (!d->kv_heads || cJSON_GetObjectItemCaseSensitive(config, kv_heads_key[0])) d->kv_heads = d->heads;
     if (!d->head_dim) d->head_dim = d->dim / d->heads;
     if (!d->context) d->context = 2048;
@@ -76,7 +77,11 @@ bool describe_common(const cJSON *config, ModelDesc *d, Error *err) {
         return error_set(err, "hidden_size %lld is no multiple of num_attention_heads %lld, and head_dim is not given",
                          (long long)d->dim, (long long)d->heads);
 
-    const char *key = spelling(config, activation_key), *activation = json_text(config, key);
+    return describe_activation(config, spelling(config, activation_key), d, err);
+}
+
+bool describe_activation(const cJSON *config, const char *key, ModelDesc *d, Error *err) {
+    const char *activation = json_text(config, key);
     if (activation && !activation_from_name(activation, &d->activation))
         return error_set(err, "the activation \"%.60s\" (%s) is not supported", activation, key);
     return true;
@@ -112,6 +117,17 @@ bool describe_layer_types(const cJSON *config, ModelDesc *d, bool *found, Error 
     }
     if (item || i < d->layers)
         return error_set(err, "\"layer_types\" is not as long as the model, %lld layers", (long long)d->layers);
+    return json_int(config, "sliding_window", 1, INT_MAX_READ, &d->window, err);
+}
+
+bool describe_layer_pattern(const cJSON *config, ModelDesc *d, int64_t pattern, Error *err) {
+    bool found;
+    if (!describe_layer_types(config, d, &found, err)) return false;
+    for (int64_t i = 0; !found && i < d->layers; i++)
+        if ((i + 1) % pattern) d->layer_kinds[i] |= LAYER_WINDOWED;
+    // transformers has no window then, and fails.
+    if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(config, "sliding_window")))
+        return error_set(err, "\"sliding_window\": null is not supported beside sliding layers");
     return json_int(config, "sliding_window", 1, INT_MAX_READ, &d->window, err);
 }
 

@@ -23,6 +23,10 @@ typedef struct Family {
 extern const Family family_llama;
 extern const Family family_mistral, family_mixtral, family_qwen2, family_qwen3, family_qwen3_moe;
 extern const Family family_smollm3, family_granite, family_olmo, family_olmo2, family_starcoder2;
+extern const Family family_gemma, family_gemma2, family_gemma3_text, family_gemma3;
+extern const Family family_phi, family_phi3;
+extern const Family family_stablelm;
+extern const Family family_cohere, family_cohere2;
 
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);
@@ -39,13 +43,15 @@ const char *family_source_name(const Family *family, const char *internal, char 
 // ---- shared by families (convert/common.c, convert/common_rope.c)
 
 // Sizes, norm, activation, tying, ids, in the spellings of all families. What the caller has set already in ffn_dim,
-// kv_heads, context, norm_eps, activation and tied is the family's default; a ffn_dim of FFN_FOUR_TIMES stands for 4 *
-// dim.
+// kv_heads, context, norm_eps, activation and tied, or in another size, is the family's default; a ffn_dim of
+// FFN_FOUR_TIMES stands for 4 * dim. describe_activation reads the activation from one key, where the config has it.
 enum { FFN_FOUR_TIMES = -1 };
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err);
+bool describe_activation(const cJSON *config, const char *key, ModelDesc *desc, Error *err);
 
-// rope_theta with rope_scaling, or rope_parameters, partial_rotary_factor or rotary_pct. A theta set already is the
-// default. describe_rope_object reads one such object (`key` is where it is, for messages) into *rope.
+// rope_theta with rope_scaling, or rope_parameters, partial_rotary_factor or rotary_pct. Theta, dims and
+// original_context set already are the defaults. describe_rope_object reads one such object (`key` is where it is, for
+// messages) into *rope.
 bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err);
 bool describe_rope_object(const cJSON *config, const cJSON *object, const char *key, const ModelDesc *desc, Rope *rope,
                           Error *err);
@@ -59,6 +65,10 @@ bool describe_experts(const cJSON *config, ModelDesc *desc, Error *err);
 // "layer_types": full_attention or sliding_attention for each layer, which sets LAYER_WINDOWED, with sliding_window.
 // Sets *found to whether the config has it.
 bool describe_layer_types(const cJSON *config, ModelDesc *desc, bool *found, Error *err);
+
+// The same; where the config has none, each `pattern`-th layer sees everything and the others `sliding_window`, whose
+// default is desc->window.
+bool describe_layer_pattern(const cJSON *config, ModelDesc *desc, int64_t pattern, Error *err);
 
 // sliding_window of every layer (convert/common_window.c): null says that there is none, none at all that it is
 // `otherwise`, the family's default; 0: none.

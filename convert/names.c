@@ -93,12 +93,83 @@ static bool add_stack(const NameMap *m, NameNumbers numbers, const Tensor *t, Mo
     return true;
 }
 
+// A vector that is put together from others, while they come: in the order of their places, which lie before the
+// values, each behind room for a power of two of them. Room is made for those that came, not for those that a config
+// announces; a shape that stays too small is model_check's to tell.
+typedef struct Joined {
+    int64_t count, capacity;
+    int64_t *places;
+    uint8_t *values;
+} Joined;
+
+static Joined joined_of(const Tensor *whole, int64_t one) {
+    Joined j = {.count = whole->shape[0] / one, .capacity = 1};
+    while (j.capacity < j.count) j.capacity *= 2;
+    j.values = (uint8_t *)whole->data;
+    j.places = (int64_t *)(void *)j.values - j.capacity;
+    return j;
+}
+
+// With room for one more; `bytes` is what one takes. What was outgrown is freed with the model.
+static bool joined_grow(Joined *j, size_t bytes, Model *model, Error *err) {
+    int64_t capacity = j->capacity ? 2 * j->capacity : 1;
+    if (j->count < j->capacity) return true;
+    int64_t *places = mem_alloc((size_t)capacity, sizeof *places + bytes, err);
+    if (!places) return false;
+    if (!model_add_buffer(model, places, err)) {
+        mem_free(places);
+        return false;
+    }
+    uint8_t *values = (uint8_t *)(places + capacity);
+    if (j->count) memcpy(places, j->places, (size_t)j->count * sizeof *places);
+    if (j->count) memcpy(values, j->values, (size_t)j->count * bytes);
+    *j = (Joined){j->count, capacity, places, values};
+    return true;
+}
+
+static bool joined_insert(Joined *j, int64_t place, const Tensor *t, Error *err) {
+    int64_t at = 0;
+    while (at < j->count && j->places[at] < place) at++;
+    if (at < j->count && j->places[at] == place) return error_set(err, "tensor %s: is there twice", t->source);
+    uint8_t *to = j->values + (size_t)at * t->bytes;
+    memmove(j->places + at + 1, j->places + at, (size_t)(j->count - at) * sizeof *j->places);
+    memmove(to + t->bytes, to, (size_t)(j->count - at) * t->bytes);
+    memcpy(to, t->data, t->bytes);
+    j->places[at] = place;
+    j->count++;
+    return true;
+}
+
+static bool add_joined(const NameMap *m, NameNumbers numbers, const Tensor *t, Model *model, Error *err) {
+    char name[MODEL_NAME], text[96];
+    const Part part = m->part(&model->desc);
+    int64_t place = numbers.values[--numbers.count], count = part.rows / part.run;
+    if (t->dims != 1 || t->shape[0] != part.run || dtype_is_block(t->type) || place >= count)
+        return error_set(err, "tensor %s: has shape %s where the config calls for %lld of shape [%lld]", t->source,
+                         tensor_shape_text(t, text), (long long)count, (long long)part.run);
+    Tensor *whole = (Tensor *)model_tensor(model, name_fill(m->internal, &numbers, name, sizeof name));
+    Joined j = whole ? joined_of(whole, part.run) : (Joined){0};
+    if (whole && whole->type != t->type)
+        return error_set(err, "tensor %s: is %s, the one before %s", t->source, dtype_name(t->type),
+                         dtype_name(whole->type));
+    if (!joined_grow(&j, t->bytes, model, err) || !joined_insert(&j, place, t, err)) return false;
+    Tensor own = {.type = t->type, .dims = 1, .shape = {j.count * part.run}, .data = j.values};
+    own.bytes = (size_t)j.count * t->bytes;
+    if (!whole) return add_named(model, &own, name, t->source, NULL, err);
+    whole->shape[0] = own.shape[0];
+    whole->bytes = own.bytes;
+    whole->data = own.data;
+    return true;
+}
+
 static bool add_entry(const NameMap *m, const char *name, const Tensor *t, Model *model, bool *known, Error *err) {
     NameNumbers numbers;
     if (!name_match(m->source, name, &numbers)) return true;
     *known = true;
     if (!m->internal) return true;
-    if (name_numbers(m->internal) > numbers.count) return add_stack(m, numbers, t, model, err);
+    int counted = name_numbers(m->internal);
+    if (counted > numbers.count) return add_stack(m, numbers, t, model, err);
+    if (counted < numbers.count) return add_joined(m, numbers, t, model, err);
     return add_part(m, &numbers, t, t->source, model, err);
 }
 

@@ -10,7 +10,9 @@ typedef Part PartFn(const ModelDesc *desc);
 
 // One internal tensor. A '#' stands for a number without leading zeros: a layer, then an expert. Several entries may
 // have the same source, which is then taken apart. Where `internal` has one '#' more than `source`, the source's first
-// dimension is what it counts: a stack of experts. A source that ends in '*' stands for all that begin so.
+// dimension is what it counts: a stack of experts. Where it has one less, the source's last number is its place among
+// the vectors that the internal one is put together from: all of part.rows elements, part.run each. A source that ends
+// in '*' stands for all that begin so.
 typedef struct NameMap {
     const char *source;   // "model.layers.#.self_attn.q_proj.weight"
     const char *internal; // "blk.#.attn_q.weight"; NULL: known, not needed, left out

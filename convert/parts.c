@@ -5,6 +5,18 @@ Part part_transposed(const ModelDesc *d) {
     return (Part){.transposed = true};
 }
 
+Part part_flat(const ModelDesc *d) {
+    (void)d;
+    return (Part){.flat = true};
+}
+
+static Part one_of(const ModelDesc *d, int64_t heads) {
+    return (Part){.rows = heads * d->head_dim, .run = d->head_dim};
+}
+
+Part part_of_q_norms(const ModelDesc *d) { return one_of(d, d->heads); }
+Part part_of_k_norms(const ModelDesc *d) { return one_of(d, d->kv_heads); }
+
 static Part rows(int64_t first, int64_t count) { return (Part){.rows = count, .first = first}; }
 
 static Part transposed(Part p) {

@@ -6,6 +6,10 @@
 
 PartFn part_transposed; // [in, out]: GPT-2's Conv1D
 
+PartFn part_flat; // a norm of heads, [heads, head_dim]
+// One of these norms, [head_dim], in the vector that they make together: StableLM.
+PartFn part_of_q_norms, part_of_k_norms;
+
 // Queries, keys and values one after the other, and the same transposed.
 PartFn part_q, part_k, part_v;
 PartFn part_q_transposed, part_k_transposed, part_v_transposed;

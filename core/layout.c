@@ -94,10 +94,23 @@ static void *elements_take(const Tensor *source, const Part *p, size_t size, Err
     return elements;
 }
 
+static bool tensor_flat(const Tensor *source, Tensor *out, Error *err) {
+    char text[96];
+    if (source->dims > 2 || !source->dims || source->layout || dtype_is_block(source->type))
+        return error_set(err, "tensor %s: has shape %s and type %s where plain numbers in 1 or 2 dimensions are needed",
+                         tensor_label(source), tensor_shape_text(source, text), dtype_name(source->type));
+    *out = *source;
+    out->dims = 1;
+    out->shape[0] = tensor_elements(source);
+    out->has_hash = false;
+    return true;
+}
+
 bool tensor_part(const Tensor *source, const Part *asked, Tensor *out, void **owned, Error *err) {
     bool flat = source->dims == 1 || asked->transposed;
     Part p = part_settle(*asked, flat ? tensor_cols(source) : tensor_rows(source));
     *owned = NULL;
+    if (asked->flat) return tensor_flat(source, out, err);
     if (!check_part(source, &p, err)) return false;
     bool vector = source->dims == 1;
     *out = (Tensor){.type = source->type, .dims = source->dims, .file = source->file};

@@ -33,7 +33,7 @@ typedef enum NormPlace {
     NORM_PLACES
 } NormPlace;
 
-// Norms of queries and keys before they are turned; without biases.
+// Norms of queries and keys before they are turned.
 typedef enum QkNorm {
     QK_NORM_NONE,
     QK_NORM_HEAD,  // of each head, all with the same weights [head_dim]
@@ -147,6 +147,7 @@ typedef struct ModelDesc {
     double alibi_scale;      // multiplies ALiBi's slopes; 0: not
     Rope rope, rope_local;   // rope_local: of layers that say so
     QkNorm qk_norm;
+    bool qk_norm_bias; // with QK_NORM_HEAD
     Latent latent;
     int64_t window;    // positions that a windowed layer sees, its own among them
     double attn_scale; // of the scores; 0: 1 / sqrt(head_dim)

@@ -90,6 +90,8 @@ static void want_attention(WantedList *list, const ModelDesc *d) {
     want(list, d->qkv_bias, "attn_v.bias", LAYER, 0, v);
     want(list, d->qk_norm, "attn_q_norm.weight", LAYER, 0, d->qk_norm == QK_NORM_HEAD ? d->head_dim : q);
     want(list, d->qk_norm, "attn_k_norm.weight", LAYER, 0, d->qk_norm == QK_NORM_HEAD ? d->head_dim : k);
+    want(list, d->qk_norm_bias, "attn_q_norm.bias", LAYER, 0, d->head_dim);
+    want(list, d->qk_norm_bias, "attn_k_norm.bias", LAYER, 0, d->head_dim);
     want(list, d->sinks, "attn_sinks.weight", LAYER, 0, d->heads);
     want(list, true, "attn_output.weight", LAYER, d->dim, d->heads * desc_value_dim(d));
     want(list, d->attn_output_bias, "attn_output.bias", LAYER, 0, d->dim);

@@ -53,6 +53,7 @@ static const struct {
     {"head_bias", offsetof(ModelDesc, head_bias)},
     {"sinks", offsetof(ModelDesc, sinks)},
     {"embed_norm", offsetof(ModelDesc, embed_norm)},
+    {"qk_norm_bias", offsetof(ModelDesc, qk_norm_bias)},
     {"expert_shared_gate", offsetof(ModelDesc, experts.shared_gate)},
     {"expert_bias", offsetof(ModelDesc, experts.bias)},
     {"router_bias", offsetof(ModelDesc, experts.router_bias)},
@@ -221,6 +222,8 @@ bool variants_check(const ModelDesc *d, Error *err) {
     if (any_layer(d, LAYER_WINDOWED) && !d->window) return error_set(err, "windowed layers, but no window");
     if (d->parallel && d->norm_place != NORM_BEFORE)
         return error_set(err, "parallel attention and MLP have their norms before them");
+    if (d->qk_norm_bias && d->qk_norm != QK_NORM_HEAD)
+        return error_set(err, "norms of queries and keys have biases only where all heads share them");
     if (d->activation == ACT_SWIGLU_CLAMPED && (d->plain_mlp || !(d->activation_limit > 0)))
         return error_set(err, "swiglu_clamped needs a limit and a gated MLP");
     if (d->positions == POSITIONS_ROTARY &&
