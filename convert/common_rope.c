@@ -63,13 +63,16 @@ static bool read_scaling(const cJSON *config, const cJSON *r, const ModelDesc *d
 }
 
 // How many dimensions of a head are turned, from the share of them.
-static void set_dims(const ModelDesc *desc, double share, Rope *rope) {
-    if (share < 1) rope->dims = (int64_t)(share * (double)desc->head_dim);
+static bool read_share(const cJSON *object, const char *key, const ModelDesc *desc, Rope *rope, Error *err) {
+    double share = 1;
+    if (!json_member(object, key)) return true;
+    if (!json_double(object, key, 0, 1, &share, err)) return false;
+    rope->dims = share < 1 ? (int64_t)(share * (double)desc->head_dim) : 0;
+    return share == 1 || rope->dims || error_set(err, "\"%s\": %g leaves nothing of a head to turn", key, share);
 }
 
 static bool read_object(const cJSON *config, const cJSON *r, const ModelDesc *desc, Rope *rope, Error *err) {
     const char *name = json_text(r, "rope_type");
-    double share = 1;
     if (!name) name = json_text(r, "type");
     if (name && strcmp(name, "su") == 0) name = "longrope"; // as the first Phi-3 files say
     if (name && (!rope_scaling_from_name(name, &rope->scaling) || rope->scaling == ROPE_FACTORS))
@@ -78,9 +81,8 @@ static bool read_object(const cJSON *config, const cJSON *r, const ModelDesc *de
                          "yarn, llama3, longrope",
                          name);
     if (!json_double(r, "rope_theta", 0, DOUBLE_MAX_READ, &rope->theta, err) ||
-        !json_double(r, "partial_rotary_factor", 0, 1, &share, err))
+        !read_share(r, "partial_rotary_factor", desc, rope, err))
         return false;
-    set_dims(desc, share, rope);
     return rope->scaling == ROPE_PLAIN || read_scaling(config, r, desc, rope, err);
 }
 
@@ -91,14 +93,12 @@ bool describe_rope_object(const cJSON *config, const cJSON *r, const char *key, 
 }
 
 bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err) {
-    double share = 1;
     if (desc->rope.theta == 0) desc->rope.theta = 10000;
     if (!json_double(config, "rope_theta", 0, DOUBLE_MAX_READ, &desc->rope.theta, err) ||
         !json_double(config, "rotary_emb_base", 0, DOUBLE_MAX_READ, &desc->rope.theta, err) ||
-        !json_double(config, "rotary_pct", 0, 1, &share, err) ||
-        !json_double(config, "partial_rotary_factor", 0, 1, &share, err))
+        !read_share(config, "rotary_pct", desc, &desc->rope, err) ||
+        !read_share(config, "partial_rotary_factor", desc, &desc->rope, err))
         return false;
-    set_dims(desc, share, &desc->rope);
     // Where both are there transformers takes rope_scaling, unless it is empty.
     const char *key = "rope_scaling";
     const cJSON *r = json_member(config, key);

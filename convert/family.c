@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Family *const families[] = {&family_llama};
+static const Family *const families[] = {&family_llama,  &family_gpt2,        &family_bloom,
+                                         &family_opt,    &family_gptj,        &family_gptneox,
+                                         &family_falcon, &family_refined_web, &family_refined_web_model};
 enum { FAMILIES = sizeof families / sizeof *families };
 
 static const char *supported(char *buf, size_t size) {

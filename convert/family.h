@@ -22,7 +22,8 @@ typedef struct Family {
     bool (*describe_gguf)(const Gguf *gguf, Model *model, Error *err);
 } Family;
 
-extern const Family family_llama;
+extern const Family family_llama, family_gpt2, family_bloom, family_opt, family_gptj, family_gptneox, family_falcon,
+    family_refined_web, family_refined_web_model;
 
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);
@@ -43,8 +44,11 @@ const char *family_source_name(const Family *family, const char *internal, char 
 enum { FFN_FOUR_TIMES = -1 };
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err);
 
-// rope_theta with rope_scaling, or rope_parameters, partial_rotary_factor or rotary_pct. A theta set already is the
-// default. describe_rope_object reads one such object (`key` is where it is, for messages) into *rope.
+// After it: what transformers takes for these ids where the config does not have them.
+void describe_default_ids(const cJSON *config, ModelDesc *desc, int64_t bos, int64_t eos);
+
+// rope_theta with rope_scaling, or rope_parameters, partial_rotary_factor or rotary_pct. A theta and dims set already
+// are the defaults. describe_rope_object reads one such object (`key` is where it is, for messages) into *rope.
 bool describe_rope(const cJSON *config, ModelDesc *desc, Error *err);
 bool describe_rope_object(const cJSON *config, const cJSON *object, const char *key, const ModelDesc *desc, Rope *rope,
                           Error *err);
