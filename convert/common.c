@@ -11,7 +11,7 @@ static const int64_t INT_MAX_READ = INT64_C(1) << 40;
 enum { SPELLINGS = 6 };
 typedef const char *const Key[SPELLINGS];
 static Key layers_key = {"num_hidden_layers", "n_layer", "n_layers", "num_layers"};
-static Key dim_key = {"hidden_size", "n_embd", "d_model"};
+static Key dim_key = {"hidden_size", "n_embd", "d_model", "n_embed"};
 static Key ffn_key = {"intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"};
 static Key heads_key = {"num_attention_heads", "n_head", "n_heads", "num_heads"};
 static Key kv_heads_key = {"num_key_value_heads", "num_kv_heads"};
@@ -97,6 +97,12 @@ bool describe_attention_bias(const cJSON *config, ModelDesc *d, Error *err) {
 bool describe_experts(const cJSON *config, ModelDesc *d, Error *err) {
     return read_int(config, experts_key, &d->experts.count, err) &&
            json_int(config, "num_experts_per_tok", 1, INT_MAX_READ, &d->experts.used, err);
+}
+
+void describe_default_ids(const cJSON *config, ModelDesc *d, int64_t bos, int64_t eos) {
+    // A null says that there is none.
+    if (!cJSON_GetObjectItemCaseSensitive(config, "bos_token_id") && bos < d->vocab) d->bos = bos;
+    if (!cJSON_GetObjectItemCaseSensitive(config, "eos_token_id") && eos < d->vocab) d->eos = eos;
 }
 
 bool describe_layer_types(const cJSON *config, ModelDesc *d, bool *found, Error *err) {

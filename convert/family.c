@@ -4,10 +4,13 @@
 #include <string.h>
 
 static const Family *const families[] = {
-    &family_llama,      &family_mistral, &family_mixtral,  &family_qwen2,       &family_qwen3,
-    &family_qwen3_moe,  &family_smollm3, &family_granite,  &family_olmo,        &family_olmo2,
-    &family_starcoder2, &family_gemma,   &family_gemma2,   &family_gemma3_text, &family_gemma3,
-    &family_phi,        &family_phi3,    &family_stablelm, &family_cohere,      &family_cohere2,
+    &family_llama,   &family_mistral,     &family_mixtral,     &family_qwen2,
+    &family_qwen3,   &family_qwen3_moe,   &family_smollm3,     &family_granite,
+    &family_olmo,    &family_olmo2,       &family_starcoder2,  &family_gemma,
+    &family_gemma2,  &family_gemma3_text, &family_gemma3,      &family_phi,
+    &family_phi3,    &family_stablelm,    &family_cohere,      &family_cohere2,
+    &family_gpt2,    &family_bloom,       &family_opt,         &family_gptj,
+    &family_gptneox, &family_falcon,      &family_refined_web, &family_refined_web_model,
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -27,6 +27,8 @@ extern const Family family_gemma, family_gemma2, family_gemma3_text, family_gemm
 extern const Family family_phi, family_phi3;
 extern const Family family_stablelm;
 extern const Family family_cohere, family_cohere2;
+extern const Family family_gpt2, family_bloom, family_opt, family_gptj, family_gptneox;
+extern const Family family_falcon, family_refined_web, family_refined_web_model;
 
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);
@@ -48,6 +50,9 @@ const char *family_source_name(const Family *family, const char *internal, char 
 enum { FFN_FOUR_TIMES = -1 };
 bool describe_common(const cJSON *config, ModelDesc *desc, Error *err);
 bool describe_activation(const cJSON *config, const char *key, ModelDesc *desc, Error *err);
+
+// After it: what transformers takes for these ids where the config does not have them.
+void describe_default_ids(const cJSON *config, ModelDesc *desc, int64_t bos, int64_t eos);
 
 // rope_theta with rope_scaling, or rope_parameters, partial_rotary_factor or rotary_pct. Theta, dims and
 // original_context set already are the defaults. describe_rope_object reads one such object (`key` is where it is, for

@@ -1,6 +1,7 @@
 #include "eval/attention.h"
 
 #include "eval/vector.h"
+#include "quant/kernels/half.h"
 #include <cblas.h>
 #include <math.h>
 #include <string.h>
@@ -12,15 +13,23 @@ static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 size_t attention_scratch(void) { return QUERIES * KEYS + 2 * QUERIES; } // scores, running maxima, running sums
 
+static float bf16(float x) { return bf16_to_f32(bf16_from_f32(x)); }
+
 // ALiBi (arXiv:2108.12409): nearer keys count more. `distance` is the first key's position less the query's.
 static void add_slope(float *row, int64_t n, float slope, int64_t distance) {
     for (int64_t j = 0; j < n; j++) row[j] += slope * (float)(distance + j);
+}
+
+// The same as Falcon computes it, in bf16: from the key's own position, so that keys far away are alike.
+static void add_slope_bf16(float *row, int64_t n, float slope, float scale, int64_t position) {
+    for (int64_t j = 0; j < n; j++) row[j] += scale * bf16(bf16(slope) * bf16((float)(position + j)));
 }
 
 // A block of scores: of which queries and keys.
 typedef struct Block {
     int64_t queries, keys;
     int64_t ahead; // position of the first query less that of the first key
+    int64_t first; // position of the first key
 } Block;
 
 // Scores of one block become weights: masked, exp(score - running maximum). What was accumulated so far is rescaled to
@@ -32,7 +41,10 @@ static void softmax_block(const VectorMath *m, const AttentionShape *s, int64_t 
         int64_t end = max(0, min(b->ahead + i + 1, b->keys)); // the query's own key is the last it sees
         int64_t start = s->window ? max(0, min(b->ahead + i + 1 - s->window, end)) : 0, n = end - start;
         if (s->cap != 0) m->soft_cap(row + start, n, s->cap);
-        if (s->slopes) add_slope(row + start, n, s->slopes[head], start - (b->ahead + i));
+        if (s->slopes && s->slopes_bf16)
+            add_slope_bf16(row + start, n, s->slopes[head], s->slope_scale, b->first + start);
+        else if (s->slopes)
+            add_slope(row + start, n, s->slope_scale * s->slopes[head], start - (b->ahead + i));
         float top = m->max(row + start, n);
         if (top > maximum[i]) {
             float shrink = expf(maximum[i] - top); // 0 for the first block
@@ -66,7 +78,7 @@ void attention_head(const AttentionShape *s, int64_t head, const float *q, const
         }
         int64_t j0 = s->window ? max(0, first + 1 - s->window) / KEYS * KEYS : 0;
         for (; j0 < visible; j0 += KEYS) {
-            Block block = {queries, min(KEYS, visible - j0), first - j0};
+            Block block = {queries, min(KEYS, visible - j0), first - j0, j0};
             int keys = (int)block.keys;
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)queries, keys, (int)d, s->scale,
                         q + i0 * q_stride, (int)q_stride, k + j0 * k_stride, (int)k_stride, 0, scores, keys);

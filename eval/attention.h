@@ -2,6 +2,7 @@
 #ifndef EVAL_ATTENTION_H
 #define EVAL_ATTENTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,8 +14,10 @@ typedef struct AttentionShape {
     int64_t window;                    // how many positions a query sees, the last its own; 0: all
     float scale;                       // of the scores: 1 / sqrt(head_dim)
     float cap;                         // scores become cap * tanh(score / cap); 0: they do not
-    const float *slopes;               // [heads], or NULL: a score gets slope * (key's position - query's)
     const float *sinks;                // [heads], or NULL: a score more in the softmax, of no value
+    const float *slopes; // [heads], or NULL: a score gets slope_scale * slope * (key's position - query's)
+    float slope_scale;
+    bool slopes_bf16; // instead slope_scale * (slope * key's position, computed in bf16)
 } AttentionShape;
 
 // Floats of scratch that one call needs.

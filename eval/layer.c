@@ -61,7 +61,7 @@ void norm_close(Norm *norm) {
 
 static bool open_norms(Layer *l, const Model *m, int64_t i, Error *err) {
     const ModelDesc *d = &m->desc;
-    bool before = d->norm_place == NORM_BEFORE || d->norm_place == NORM_AROUND;
+    bool before = d->norm_place == NORM_BEFORE || d->norm_place == NORM_AROUND || d->norm_place == NORM_THROUGH;
     bool after = d->norm_place == NORM_AROUND || d->norm_place == NORM_AFTER, sum = d->norm_place == NORM_SUM;
     const struct {
         bool there;
@@ -72,8 +72,8 @@ static bool open_norms(Layer *l, const Model *m, int64_t i, Error *err) {
         {before && !d->shared_norm, &l->ffn_norm, "ffn_norm"},
         {after, &l->attn_post_norm, "post_attention_norm"},
         {after, &l->ffn_post_norm, "post_ffw_norm"},
-        {sum, &l->attn_post_norm, "attn_output_norm"},
-        {sum, &l->ffn_post_norm, "layer_output_norm"},
+        {sum, &l->attn_post_norm, "attn_norm"},
+        {sum, &l->ffn_post_norm, "ffn_norm"},
         {d->qk_norm, &l->q_norm, "attn_q_norm"},
         {d->qk_norm, &l->k_norm, "attn_k_norm"},
         {d->latent.query_rank, &l->q_a_norm, "attn_q_a_norm"},

@@ -64,7 +64,7 @@ static void slopes_make(const ModelDesc *d, float *slopes) {
     for (int64_t h = 0; h < d->heads; h++) {
         double exponent =
             h < power ? 8.0 * (double)(h + 1) / (double)power : 4.0 * (double)(2 * (h - power) + 1) / (double)power;
-        slopes[h] = (float)(exp2(-exponent) * (d->alibi_scale != 0 ? d->alibi_scale : 1));
+        slopes[h] = (float)exp2(-exponent);
     }
 }
 

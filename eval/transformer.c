@@ -260,6 +260,7 @@ static void attend(const Transformer *t, const Layer *l, int64_t layer, const Ch
                    const float *v) {
     const ModelDesc *d = t->desc;
     int64_t tasks = (int64_t)c->count * d->heads, dv = desc_value_dim(d);
+    double scale = d->attn_scale != 0 ? d->attn_scale : 1 / sqrt((double)d->head_dim);
     AttentionShape shape = {
         .heads = d->heads,
         .kv_heads = d->kv_heads,
@@ -267,9 +268,11 @@ static void attend(const Transformer *t, const Layer *l, int64_t layer, const Ch
         .value_dim = dv,
         .past = c->past,
         .window = desc_layer_is(d, layer, LAYER_WINDOWED) ? d->window : 0,
-        .scale = (float)(d->attn_scale != 0 ? d->attn_scale : 1 / sqrt((double)d->head_dim)),
+        .scale = (float)(d->attn_scale_by_layer ? scale / (double)(layer + 1) : scale),
         .cap = (float)d->attn_cap,
         .slopes = positioner_slopes(t->positioner),
+        .slope_scale = d->alibi_scale != 0 ? (float)d->alibi_scale : 1,
+        .slopes_bf16 = d->alibi_bf16,
         .sinks = l->sinks,
     };
 #pragma omp parallel for schedule(dynamic)
@@ -333,19 +336,19 @@ static bool parallel_layer(Transformer *t, int64_t layer, const Chunk *c, KvCach
 static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache *cache, float *x, Error *err) {
     Layer *l = &t->layers[layer];
     NormPlace place = t->desc->norm_place;
-    bool before = place == NORM_BEFORE || place == NORM_AROUND, after = place == NORM_AROUND || place == NORM_AFTER;
+    bool after = place == NORM_AROUND || place == NORM_AFTER, before = place != NORM_AFTER && place != NORM_SUM;
     bool direct = place == NORM_BEFORE && t->desc->residual_scale == 0; // a block adds to x itself
     int64_t n = c->tokens, dim = t->desc->dim;
-    const float *input = before ? t->normed : x;
+    float *input = before && place != NORM_THROUGH ? t->normed : x;
     float *out = direct ? x : t->branch;
 
-    if (before) normalize(t, &l->attn_norm, x, n, dim, t->normed);
+    if (before) normalize(t, &l->attn_norm, x, n, dim, input);
     attention(t, l, layer, c, cache, input, out, direct);
     if (after) normalize(t, &l->attn_post_norm, out, n, dim, out);
     if (!direct) add_branch(t, x, n);
     if (place == NORM_SUM) normalize(t, &l->attn_post_norm, x, n, dim, x);
 
-    if (before) normalize(t, &l->ffn_norm, x, n, dim, t->normed);
+    if (before) normalize(t, &l->ffn_norm, x, n, dim, input);
     if (!mlp(t, l, c, cache, input, out, direct, err)) return false;
     if (after) normalize(t, &l->ffn_post_norm, out, n, dim, out);
     if (!direct) add_branch(t, x, n);

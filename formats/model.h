@@ -26,10 +26,11 @@ typedef enum NormKind { NORM_RMS, NORM_LAYER, NORM_KINDS } NormKind; // arXiv:19
 
 // Where the norms of a block f (attention, MLP) are.
 typedef enum NormPlace {
-    NORM_BEFORE, // x + f(norm(x))
-    NORM_AROUND, // x + norm(f(norm(x))): Gemma 2
-    NORM_AFTER,  // x + norm(f(x)): OLMo 2
-    NORM_SUM,    // norm(x + f(x)), and no final norm: the first transformers, OPT 350M
+    NORM_BEFORE,  // x + f(norm(x))
+    NORM_AROUND,  // x + norm(f(norm(x))): Gemma 2
+    NORM_AFTER,   // x + norm(f(x)): OLMo 2
+    NORM_SUM,     // norm(x + f(x)), and no final norm: the first transformers, OPT 350M
+    NORM_THROUGH, // y + f(y) with y = norm(x): BLOOM's residual after the norm
     NORM_PLACES
 } NormPlace;
 
@@ -144,16 +145,18 @@ typedef struct ModelDesc {
 
     Positions positions;
     int64_t position_offset; // learned: position p is row p + this
-    double alibi_scale;      // multiplies ALiBi's slopes; 0: not
+    double alibi_scale;      // multiplies what ALiBi adds; 0: not
+    bool alibi_bf16;         // slopes and slope * position of the key are rounded to bf16 before that: Falcon
     Rope rope, rope_local;   // rope_local: of layers that say so
     QkNorm qk_norm;
     bool qk_norm_bias; // with QK_NORM_HEAD
     Latent latent;
-    int64_t window;    // positions that a windowed layer sees, its own among them
-    double attn_scale; // of the scores; 0: 1 / sqrt(head_dim)
-    double attn_cap;   // scores s become cap * tanh(s / cap); 0: not
-    double qkv_clip;   // queries, keys and values are kept within +- this; 0: not
-    bool sinks;        // attn_sinks.weight [heads]: a score more, without a value, in each head's softmax
+    int64_t window;           // positions that a windowed layer sees, its own among them
+    double attn_scale;        // of the scores; 0: 1 / sqrt(head_dim)
+    bool attn_scale_by_layer; // and layer i divides them by i + 1: GPT-2 as Mistral (the project) trained it
+    double attn_cap;          // scores s become cap * tanh(s / cap); 0: not
+    double qkv_clip;          // queries, keys and values are kept within +- this; 0: not
+    bool sinks;               // attn_sinks.weight [heads]: a score more, without a value, in each head's softmax
 
     bool embed_norm;       // a norm after the embedding
     double embed_scale;    // multiplies the embedding; 0: not

@@ -48,18 +48,16 @@ static void want_ends(WantedList *list, const ModelDesc *d) {
 }
 
 static void want_norms(WantedList *list, const ModelDesc *d) {
-    bool before = d->norm_place == NORM_BEFORE || d->norm_place == NORM_AROUND;
+    bool before = d->norm_place == NORM_BEFORE || d->norm_place == NORM_AROUND || d->norm_place == NORM_THROUGH;
     bool after = d->norm_place == NORM_AROUND || d->norm_place == NORM_AFTER, sum = d->norm_place == NORM_SUM;
     const struct {
         bool there;
         const char *weight, *bias;
     } norms[] = {
-        {before, "attn_norm.weight", "attn_norm.bias"},
-        {before && !d->shared_norm, "ffn_norm.weight", "ffn_norm.bias"},
+        {before || sum, "attn_norm.weight", "attn_norm.bias"},
+        {(before || sum) && !d->shared_norm, "ffn_norm.weight", "ffn_norm.bias"},
         {after, "post_attention_norm.weight", "post_attention_norm.bias"},
         {after, "post_ffw_norm.weight", "post_ffw_norm.bias"},
-        {sum, "attn_output_norm.weight", "attn_output_norm.bias"},
-        {sum, "layer_output_norm.weight", "layer_output_norm.bias"},
     };
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
         want(list, norms[i].there && !d->norm_bare, norms[i].weight, LAYER, 0, d->dim);

@@ -51,6 +51,8 @@ static const struct {
     {"shared_norm", offsetof(ModelDesc, shared_norm)},
     {"plain_mlp", offsetof(ModelDesc, plain_mlp)},
     {"head_bias", offsetof(ModelDesc, head_bias)},
+    {"alibi_bf16", offsetof(ModelDesc, alibi_bf16)},
+    {"attn_scale_by_layer", offsetof(ModelDesc, attn_scale_by_layer)},
     {"sinks", offsetof(ModelDesc, sinks)},
     {"embed_norm", offsetof(ModelDesc, embed_norm)},
     {"qk_norm_bias", offsetof(ModelDesc, qk_norm_bias)},
@@ -65,7 +67,7 @@ static const struct {
 
 // The first name of each is the plain case.
 static const char *const norm_kinds[NORM_KINDS] = {"rms", "layer"};
-static const char *const norm_places[NORM_PLACES] = {"before", "around", "after", "sum"};
+static const char *const norm_places[NORM_PLACES] = {"before", "around", "after", "sum", "through"};
 static const char *const qk_norms[QK_NORM_KINDS] = {"none", "head", "heads", "wide"};
 static const char *const positions[POSITIONS_KINDS] = {"rotary", "learned", "alibi"};
 static const struct {

@@ -278,6 +278,8 @@ case("opt-no-bias-no-affine", opt(enable_bias=False, layer_norm_elementwise_affi
 
 # ---- Falcon
 
+# With ALiBi, transformers 5.23's eager attention adds it twice, once to the scores and once with the mask; its default,
+# sdpa, does so once, as the models were trained.
 def falcon(**changes):
     return {"architectures": ["FalconForCausalLM"], "model_type": "falcon", "vocab_size": 112, "hidden_size": 64,
             "num_hidden_layers": 3, "num_attention_heads": 4, "layer_norm_epsilon": 1e-5, "bos_token_id": 11,
@@ -290,13 +292,15 @@ case("falcon-40b-hub", falcon(new_decoder_architecture=True, num_kv_heads=2), as
 case("falcon-11b", falcon(new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1,
                           tie_word_embeddings=False, ffn_hidden_size=128, rope_theta=500042.0,
                           layer_norm_epsilon=0.02))
-case("falcon-rw-hub", falcon(alibi=True, bias=True, parallel_attn=False, multi_query=False), as_given=True)
+case("falcon-rw-hub", falcon(alibi=True, bias=True, parallel_attn=False, multi_query=False), as_given=True,
+     attention="sdpa")
 # six heads have slopes that are no powers of two, which Falcon (not BLOOM) rounds to bf16, and their products too
 case("falcon-rw-6-heads", falcon(alibi=True, bias=True, parallel_attn=False, multi_query=False, num_attention_heads=6,
-                                 hidden_size=72))
+                                 hidden_size=72), attention="sdpa")
 case("falcon-serial-multi-query", falcon(parallel_attn=False, bias=True, layer_norm_epsilon=0.02))
-case("falcon-alibi-parallel", falcon(alibi=True, multi_query=True, hidden_size=48))
-case("falcon-new-alibi-bias", falcon(new_decoder_architecture=True, num_kv_heads=1, alibi=True, bias=True))
+case("falcon-alibi-parallel", falcon(alibi=True, multi_query=True, hidden_size=48), attention="sdpa")
+case("falcon-new-alibi-bias", falcon(new_decoder_architecture=True, num_kv_heads=1, alibi=True, bias=True),
+     attention="sdpa")
 
 # ---- StableLM
 

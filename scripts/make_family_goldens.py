@@ -6,8 +6,9 @@ to compare with. A golden is one JSON file without weights: tests/golden_model.h
     scripts/make_family_goldens.py OUT_DIR [--only NAME...]      (NAME: a case, or a family's beginning: gemma)
 
 {"case", "transformers", "config": config.json, "seed", "tensors": [[name, [shape], scale, offset], ...],
- "sequences": [{"ids": [...], "nll": [...]}]}: nll[i] is that of ids[i + 1], from f32 arithmetic with eager attention,
-log-softmax in f64. Checkpoints are those that save_pretrained writes, or have the names that downloads have.
+ "sequences": [{"ids": [...], "nll": [...]}]}: nll[i] is that of ids[i + 1], from f32 arithmetic with eager attention
+(unless the case names another), log-softmax in f64. Checkpoints are those that save_pretrained writes, or have the names
+that downloads have.
 
 The rule, for element i (row-major, from 0) of the tensor NAME, in 64 bits that wrap around:
     s = FNV-1a(NAME's bytes) + seed                        basis 0xcbf29ce484222325, prime 0x100000001b3
@@ -123,9 +124,9 @@ def nll(model, sequences):
     return rows
 
 
-def load(directory, dtype):
+def load(directory, dtype, attention):
     model, report = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=dtype, attn_implementation="eager", experts_implementation="eager", output_loading_info=True)
+        directory, dtype=dtype, attn_implementation=attention, experts_implementation="eager", output_loading_info=True)
     return model.eval(), report
 
 
@@ -137,7 +138,8 @@ def make(name, case):
         write_json(f"{directory}/config.json", config)
         save_file({t[0]: values(t[0], seed, *t[1:]) for t in tensors}, f"{directory}/model.safetensors",
                   metadata={"format": "pt"})
-        model, report = load(directory, torch.float32)
+        attention = case.get("attention", "eager")
+        model, report = load(directory, torch.float32, attention)
         extra = set(case.get("extra", {}))
         assert not report["missing_keys"] and not report["mismatched_keys"], report
         assert not set(report["unexpected_keys"]) - extra, report["unexpected_keys"]
@@ -145,7 +147,7 @@ def make(name, case):
         sequences = [(stream(f"ids {k}", seed, length) % numpy.uint64(text.vocab_size)).tolist()
                      for k, length in enumerate(case.get("lengths", LENGTHS))]
         rows = nll(model, sequences)
-        exact = nll(load(directory, torch.float64)[0], sequences)
+        exact = nll(load(directory, torch.float64, attention)[0], sequences)
     every = torch.cat(rows)
     noise = (every - torch.cat(exact)).abs().max().item()
     golden = {"case": name, "transformers": transformers.__version__, "config": config, "seed": seed,

@@ -139,16 +139,27 @@ static void vectors_match_plain_loops(void **state) {
         }
 }
 
+// To bfloat16's 8 bits, ties to even.
+static double bf16(double x) {
+    int exponent;
+    double mantissa = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(mantissa, 8)), exponent - 8);
+}
+
 static void attention_matches_definition(void **state) {
     (void)state;
     // Lengths that cross the blocks of queries and keys; grouped heads; a past.
-    const float slopes[] = {0.5f, 0.25f, -0.125f, 1}, sinks[] = {1, -2, 30, 0};
-    const AttentionShape shapes[] = {
-        {4, 2, 8, 8, 300, 0, 0, 0.3f, 0, NULL, NULL},      {3, 1, 16, 16, 1, 700, 0, 0.25f, 0, NULL, NULL},
-        {2, 2, 4, 4, 130, 257, 0, 0.5f, 0, NULL, NULL},    {1, 1, 2, 2, 1, 0, 0, 1, 0, NULL, NULL},
-        {4, 2, 8, 8, 300, 0, 7, 0.3f, 0, NULL, NULL},      {2, 1, 8, 8, 400, 100, 290, 0.3f, 0, NULL, NULL},
-        {2, 2, 8, 8, 40, 3, 1, 0.3f, 4, NULL, sinks},      {4, 4, 8, 8, 270, 0, 0, 0.3f, 0, slopes, NULL},
-        {4, 1, 12, 6, 270, 20, 33, 0.2f, 2, slopes, sinks}};
+    const float slopes[] = {0.5f, 0.3f, -0.123f, 1}, sinks[] = {1, -2, 30, 0};
+    const AttentionShape shapes[] = {{4, 2, 8, 8, 300, 0, 0, 0.3f, 0, NULL, NULL},
+                                     {3, 1, 16, 16, 1, 700, 0, 0.25f, 0, NULL, NULL},
+                                     {2, 2, 4, 4, 130, 257, 0, 0.5f, 0, NULL, NULL},
+                                     {1, 1, 2, 2, 1, 0, 0, 1, 0, NULL, NULL},
+                                     {4, 2, 8, 8, 300, 0, 7, 0.3f, 0, NULL, NULL},
+                                     {2, 1, 8, 8, 400, 100, 290, 0.3f, 0, NULL, NULL},
+                                     {2, 2, 8, 8, 40, 3, 1, 0.3f, 4, sinks, NULL},
+                                     {4, 4, 8, 8, 270, 0, 0, 0.3f, 0, NULL, slopes, 1},
+                                     {4, 1, 12, 6, 270, 20, 33, 0.2f, 2, sinks, slopes, 0.75f},
+                                     {4, 2, 8, 8, 300, 300, 0, 0.3f, 0, NULL, slopes, 0.125f, true}};
     for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
         const AttentionShape s = shapes[c];
         int64_t d = s.head_dim, dv = s.value_dim, keys = s.past + s.length;
@@ -168,7 +179,10 @@ static void attention_matches_definition(void **state) {
                         score += (double)q[(i * s.heads + h) * d + e] * (double)k[(j * s.kv_heads + g) * d + e];
                     score *= (double)s.scale;
                     if (s.cap != 0) score = (double)s.cap * tanh(score / (double)s.cap);
-                    if (s.slopes) score += (double)s.slopes[h] * (double)(j - last);
+                    if (s.slopes_bf16)
+                        score += (double)s.slope_scale * bf16(bf16((double)s.slopes[h]) * bf16((double)j));
+                    else if (s.slopes)
+                        score += (double)s.slope_scale * (double)s.slopes[h] * (double)(j - last);
                     sum += p[j] = exp(score);
                 }
                 for (int64_t e = 0; e < dv; e++) {
