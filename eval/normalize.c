@@ -80,6 +80,7 @@ static bool run_step(const Normalizer *step, const Matcher *matcher, ExpressionS
 bool normalizer_chain_run(const NormalizerChain *chain, ExpressionScratch *scratch, const char *text, size_t size,
                           TextBuffer *out, TextBuffer *spare, bool *at_start, Error *err) {
     out->size = 0;
+    out->limit = spare->limit = text_growth_limit(size);
     if (!chain->count) return text_append(out, text, size, err);
     for (size_t i = 0; i < chain->count; i++) {
         TextBuffer previous = *out;

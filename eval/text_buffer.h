@@ -9,7 +9,12 @@
 typedef struct TextBuffer {
     char *data;
     size_t size, capacity;
+    size_t limit; // the most bytes that it may come to hold; 0: any number
 } TextBuffer;
+
+// What a text of this size may grow to while it is normalized, cut and decoded: steps that each double it could
+// otherwise fill any memory.
+size_t text_growth_limit(size_t size);
 
 // Makes room for `more` bytes behind the present ones; the caller may write there and add to size.
 bool text_reserve(TextBuffer *buffer, size_t more, Error *err);

@@ -199,7 +199,7 @@ def make_gguf():
     bpe = [("general.architecture", TEXT, "llama"), ("tokenizer.ggml.model", TEXT, "gpt2"),
            ("tokenizer.ggml.pre", TEXT, "llama-bpe"), ("tokenizer.ggml.tokens", TEXT, ["a", "b", "ab", "\u0120", "<x>"]),
            ("tokenizer.ggml.token_type", I32, [1, 1, 1, 1, 4]), ("tokenizer.ggml.merges", TEXT, ["a b"]),
-           ("tokenizer.chat_template", TEXT, "{{ x }}")]
+           ("tokenizer.ggml.bos_token_id", U32, 4), ("tokenizer.chat_template", TEXT, "{{ x }}")]
     seed("gguf", "bpe", gguf(bpe))
 
 
@@ -252,7 +252,7 @@ def make_tokenizer_json():
         seed("tokenizer_json", key.replace("_", "-") + "s", tokenizer(**{key: {"type": "Sequence", list_key: steps}}))
     with open(os.path.join(DATA, "tokenizers", "expressions.json"), encoding="utf-8") as f:
         expressions = json.load(f)
-    found = sorted(set(strings_under(expressions, "expression") + strings_under(expressions, "pattern")), key=len)
+    found = sorted(set(strings_under(expressions, "expression") + strings_under(expressions, "pattern")), key=lambda s: (len(s), s))
     for i, expression in enumerate(found[-12:]):
         step = {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
         seed("tokenizer_json", "expression-%d" % i, tokenizer(pre_tokenizer=step))
@@ -288,7 +288,7 @@ def make_tokenizer_model():
     pieces = [piece("<unk>", 0.0, 2), piece("<s>", 0.0, 3), piece("</s>", 0.0, 3), piece("<0x0A>", 0.0, 6),
               piece("<u>", 0.0, 4), piece("\u2581a", -1.0, 1), piece("\u2581", -2.0, 1), piece("a", -3.0, 1), piece("b", -4.0, 1)]
     for kind, name in ((2, "bpe"), (1, "unigram")):
-        trainer = (2, message((3, kind), (35, 1), (40, 0), (41, 1), (42, 2)) if False else message((3, kind)))
+        trainer = (2, message((3, kind)))
         normalizer = (3, message((1, b"identity"), (3, 1), (4, 0), (5, 1)))
         data = message(*pieces, trainer, normalizer)
         seed("tokenizer_model", name, data)
@@ -298,7 +298,6 @@ def make_tokenizer_model():
 
 def make_vocab_merges():
     vocab, merges = read("vocab-merges", "vocab.json"), read("vocab-merges", "merges.txt")
-    added = {"50": {"content": "<x>", "special": True, "lstrip": True}}
     for name, config in (("gpt2", {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}),
                          ("qwen2", {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|endoftext|>"})):
         seed("vocab_merges", name, b"\0".join((vocab, merges, dump(config))))
@@ -335,6 +334,13 @@ def make_config():
                 seed("config", name, f.read() + b"\0" + w.read(struct.unpack("<Q", w.read(8))[0]))
 
 
+def make_index():
+    for name, shards in (("two", {"a": "a.safetensors", "b": "b.safetensors"}), ("one", {"a": "a.safetensors"}),
+                         ("outside", {"a": "../a.safetensors"}), ("absolute", {"a": "/dev/null"}),
+                         ("missing", {"a": "c.safetensors"}), ("wrong", {"b": "a.safetensors"})):
+        seed("index", name, dump({"metadata": {"total_size": 2}, "weight_map": shards}))
+
+
 def make_nib():
     with tempfile.TemporaryDirectory() as d:
         for name, options in (("small", []), ("untied", ["untied=1", "bias=1"]), ("bf16", ["dtype=BF16"])):
@@ -351,7 +357,7 @@ def main():
     for old in glob.glob(os.path.join(CORPUS, "*", "seed-*")):
         os.remove(old)
     for make in (make_safetensors, make_torch, make_pickle, make_gguf, make_tokenizer_json, make_tokenizer_model,
-                 make_vocab_merges, make_config, make_nib):
+                 make_vocab_merges, make_config, make_index, make_nib):
         make()
 
 
