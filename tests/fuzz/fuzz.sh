@@ -48,11 +48,11 @@ words() { # WHAT
     done
 }
 
-say() { printf '%-22s %12s %10s %7s %8s %9s\n' "$@"; }
+say() { printf '%-22s %11s %8s %6s %7s %9s %9s %9s\n' "$@"; }
 number() { sed -n "$1" "$log" | tail -n 1; }
 
 found=0
-say target executions per_second edges inputs findings
+say target executions a_second edges inputs slowest_s peak_MiB findings
 for target; do
     what=${target#fuzz_}
     log=$root/log/$target
@@ -67,6 +67,7 @@ for target; do
     [ $status = 0 ] || found=$((found + 1))
     say "$target" "$(number 's/^stat::number_of_executed_units: //p')" "$(number 's/^stat::average_exec_per_sec: *//p')" \
         "$(number 's/.* cov: \([0-9]*\) .*/\1/p')" "$(number 's/.* corp: \([0-9]*\)\/.*/\1/p')" \
+        "$(number 's/^stat::slowest_unit_time_sec: *//p')" "$(number 's/^stat::peak_rss_mb: *//p')" \
         "$([ $status = 0 ] && echo none || echo 1)"
     [ $status = 0 ] || { grep -m 3 -e 'ERROR' -e 'SUMMARY' -e 'broken promise' "$log"; ls -t "$root/found/$what"/* | head -n 1; }
 done
