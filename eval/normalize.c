@@ -87,9 +87,8 @@ bool normalizer_chain_run(const NormalizerChain *chain, ExpressionScratch *scrat
         *out = *spare;
         *spare = previous;
         out->size = 0;
-        if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, i ? spare->data : text, i ? spare->size : size,
-                      out, at_start, err))
-            return false;
+        if (i) text = spare->data ? spare->data : "", size = spare->size;
+        if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, text, size, out, at_start, err)) return false;
     }
     return true;
 }

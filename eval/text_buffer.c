@@ -14,7 +14,7 @@ size_t text_growth_limit(size_t size) {
 }
 
 bool text_reserve(TextBuffer *buffer, size_t more, Error *err) {
-    if (more <= buffer->capacity - buffer->size) return true;
+    if (buffer->data && more <= buffer->capacity - buffer->size) return true;
     size_t want, twice;
     if (!size_add(buffer->size, more, &want))
         return error_set(err, "out of memory: a text is too long to be addressed");
