@@ -55,7 +55,7 @@ static bool read_sizes(const cJSON *config, ModelDesc *d, Error *err) {
         return error_set(err, "layers is %lld, outside 1 to %d", (long long)d->layers, LAYERS_MAX);
     if (d->ffn_dim == FFN_FOUR_TIMES) d->ffn_dim = 4 * d->dim;
     if (!(d->ffn_dim ? read_int : needed_int)(config, ffn_key, &d->ffn_dim, err)) return false;
-    d->kv_heads = d->heads;
+    if (!d->kv_heads || cJSON_GetObjectItemCaseSensitive(config, kv_heads_key[0])) d->kv_heads = d->heads;
     if (!d->head_dim) d->head_dim = d->dim / d->heads;
     if (!d->context) d->context = 2048;
     return read_int(config, kv_heads_key, &d->kv_heads, err) && read_int(config, context_key, &d->context, err);

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Family *const families[] = {&family_llama};
+static const Family *const families[] = {&family_llama, &family_gpt_oss, &family_deepseek_v2, &family_deepseek_v3,
+                                         &family_kimi_k2};
 enum { FAMILIES = sizeof families / sizeof *families };
 
 static const char *supported(char *buf, size_t size) {

@@ -16,13 +16,15 @@ typedef struct Family {
     bool (*add_tensors)(const cJSON *config, Model *model, Error *err);
     // Tensors to leave out though the names have them (layers beyond the last, for predicting further ahead); NULL:
     // none.
-    bool (*leave_out)(const ModelDesc *desc, const char *source);
+    bool (*leave_out)(const cJSON *config, const ModelDesc *desc, const char *source);
     // From a GGUF file whose general.architecture is `name`, in which tensors have their internal names; tensors that
     // it may have or not are in *model already, description to be filled. NULL: not supported.
     bool (*describe_gguf)(const Gguf *gguf, Model *model, Error *err);
 } Family;
 
 extern const Family family_llama;
+extern const Family family_gpt_oss;
+extern const Family family_deepseek_v2, family_deepseek_v3, family_kimi_k2;
 
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);

@@ -4,6 +4,7 @@
 
 #include "convert/names.h"
 
+PartFn part_whole;
 PartFn part_transposed; // [in, out]: GPT-2's Conv1D
 
 // Queries, keys and values one after the other, and the same transposed.
