@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "eval/newer.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct ExpressionScratch {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack; // NULL where PCRE2 has no JIT
+    TextBuffer older;       // the walk's text, where it has characters that PCRE2 does not know (newer.h)
 };
 
 Expression *expression_new(const char *pattern, size_t size, Error *err) {
@@ -87,16 +89,22 @@ void expression_scratch_free(ExpressionScratch *scratch) {
     pcre2_match_data_free(scratch->data);
     pcre2_match_context_free(scratch->context);
     pcre2_jit_stack_free(scratch->stack);
+    text_free(&scratch->older);
     mem_free(scratch);
 }
 
 ExpressionWalk expression_walk(const Expression *expression, ExpressionScratch *scratch, const char *text,
                                size_t size) {
-    return (ExpressionWalk){expression, scratch, text, size, 0, SIZE_MAX};
+    return (ExpressionWalk){expression, scratch, text, size, 0, SIZE_MAX, false};
 }
 
 ExpressionResult expression_next(ExpressionWalk *walk, size_t *start, size_t *end, Error *err) {
-    const ExpressionScratch *s = walk->scratch;
+    ExpressionScratch *s = walk->scratch;
+    if (!walk->begun) {
+        walk->begun = true;
+        walk->text = newer_replaced(walk->text, walk->size, &s->older, err);
+        if (!walk->text) return EXPRESSION_FAILED;
+    }
     while (walk->next <= walk->size) {
         int rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next, PCRE2_NO_UTF_CHECK,
                              s->data, s->context);

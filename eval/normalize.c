@@ -3,7 +3,6 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "eval/characters.h"
-#include <utf8proc.h>
 
 bool normalizer_chain_init(NormalizerChain *chain, const TokenizerSpec *spec, Error *err) {
     *chain = (NormalizerChain){.steps = spec->normalizers, .count = spec->normalizer_count};
@@ -28,7 +27,7 @@ static bool lowercase(const char *text, size_t size, TextBuffer *out, Error *err
         uint32_t c;
         at += utf8_decode(text + at, &c);
         // The one character whose lower case is two (SpecialCasing.txt).
-        uint32_t lower = c == CAPITAL_I_WITH_DOT ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+        uint32_t lower = c == CAPITAL_I_WITH_DOT ? 'i' : character_lower(c);
         if (!text_append_character(out, lower, err)) return false;
         if (c == CAPITAL_I_WITH_DOT && !text_append_character(out, DOT_ABOVE, err)) return false;
     }
