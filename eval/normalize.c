@@ -7,16 +7,22 @@
 bool normalizer_chain_init(NormalizerChain *chain, const TokenizerSpec *spec, Error *err) {
     *chain = (NormalizerChain){.steps = spec->normalizers, .count = spec->normalizer_count};
     chain->matchers = mem_alloc(chain->count, sizeof *chain->matchers, err);
-    if (!chain->matchers) return false;
-    for (size_t i = 0; i < chain->count; i++)
-        if (chain->steps[i].kind == NORM_REPLACE && !matcher_init(&chain->matchers[i], &chain->steps[i].pattern, err))
+    chain->charsmaps = mem_alloc(chain->count, sizeof *chain->charsmaps, err);
+    if (!chain->matchers || !chain->charsmaps) return false;
+    for (size_t i = 0; i < chain->count; i++) {
+        const Normalizer *step = &chain->steps[i];
+        if (step->kind == NORM_REPLACE && !matcher_init(&chain->matchers[i], &step->pattern, err))
             return error_prefix(err, "normalizer Replace");
+        if (step->kind == NORM_PRECOMPILED && !charsmap_init(&chain->charsmaps[i], &step->content, err))
+            return error_prefix(err, "normalizer Precompiled");
+    }
     return true;
 }
 
 void normalizer_chain_free(NormalizerChain *chain) {
     for (size_t i = 0; chain->matchers && i < chain->count; i++) matcher_free(&chain->matchers[i]);
     mem_free(chain->matchers);
+    mem_free(chain->charsmaps);
     *chain = (NormalizerChain){0};
 }
 
@@ -59,8 +65,9 @@ static bool replaced_start(const char *text, const Text *content, MatchSpan firs
     return content->size && utf8_decode(text, &c) == first.end;
 }
 
-static bool run_step(const Normalizer *step, const Matcher *matcher, ExpressionScratch *scratch, const char *text,
-                     size_t size, TextBuffer *out, bool *at_start, Error *err) {
+static bool run_step(const NormalizerChain *chain, size_t i, ExpressionScratch *scratch, const char *text, size_t size,
+                     TextBuffer *out, bool *at_start, Error *err) {
+    const Normalizer *step = &chain->steps[i];
     MatchSpan first;
     switch (step->kind) {
     case NORM_LOWERCASE: return lowercase(text, size, out, err);
@@ -69,9 +76,11 @@ static bool run_step(const Normalizer *step, const Matcher *matcher, ExpressionS
         return (!size || text_append(out, step->content.data, step->content.size, err)) &&
                text_append(out, text, size, err);
     case NORM_REPLACE:
-        if (!matcher_replace(matcher, scratch, text, size, &step->content, out, &first, err)) return false;
+        if (!matcher_replace(&chain->matchers[i], scratch, text, size, &step->content, out, &first, err)) return false;
         if (!replaced_start(text, &step->content, first)) *at_start = false;
         return true;
+    // What a rule makes of the start counts as coming from there, and so does what follows what it removes.
+    case NORM_PRECOMPILED: return charsmap_run(&chain->charsmaps[i], text, size, out, err);
     default: return normalize_form(step->kind, text, size, out, err);
     }
 }
@@ -85,8 +94,7 @@ bool normalizer_chain_run(const NormalizerChain *chain, ExpressionScratch *scrat
         *out = *spare;
         *spare = previous;
         out->size = 0;
-        if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, i ? spare->data : text, i ? spare->size : size,
-                      out, at_start, err))
+        if (!run_step(chain, i, scratch, i ? spare->data : text, i ? spare->size : size, out, at_start, err))
             return false;
     }
     return true;
