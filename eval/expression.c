@@ -102,8 +102,7 @@ ExpressionResult expression_next(ExpressionWalk *walk, size_t *start, size_t *en
     ExpressionScratch *s = walk->scratch;
     if (!walk->begun) {
         walk->begun = true;
-        walk->text = newer_replaced(walk->text, walk->size, &s->older, err);
-        if (!walk->text) return EXPRESSION_FAILED;
+        if (!newer_replace(&walk->text, walk->size, &s->older, err)) return EXPRESSION_FAILED;
     }
     while (walk->next <= walk->size) {
         int rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next, PCRE2_NO_UTF_CHECK,

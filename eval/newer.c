@@ -34,12 +34,13 @@ static size_t find(const char *text, size_t at, size_t size, uint32_t *older) {
     return size;
 }
 
-const char *newer_replaced(const char *text, size_t size, TextBuffer *room, Error *err) {
+bool newer_replace(const char **text, size_t size, TextBuffer *room, Error *err) {
     uint32_t older = 0;
-    size_t at = find(text, 0, size, &older);
-    if (at == size) return text;
+    size_t at = find(*text, 0, size, &older);
+    if (at == size) return true;
     room->size = 0;
-    if (!text_append(room, text, size, err)) return NULL;
-    for (; at < size; at = find(text, at, size, &older)) at += utf8_encode(older, room->data + at);
-    return room->data;
+    if (!text_append(room, *text, size, err)) return false;
+    for (; at < size; at = find(*text, at, size, &older)) at += utf8_encode(older, room->data + at);
+    *text = room->data;
+    return true;
 }

@@ -8,8 +8,7 @@
 
 uint32_t newer_like(uint32_t c); // the older character like it; c itself where it is not newer
 
-// The text itself where it has no newer characters, as nearly all have not; else a copy in room, good until the next
-// call with it. NULL: memory is out.
-const char *newer_replaced(const char *text, size_t size, TextBuffer *room, Error *err);
+// Where the text has newer characters, as nearly none has, *text becomes a copy in room, good until the next call with it.
+bool newer_replace(const char **text, size_t size, TextBuffer *room, Error *err);
 
 #endif
