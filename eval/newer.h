@@ -8,7 +8,8 @@
 
 uint32_t newer_like(uint32_t c); // the older character like it; c itself where it is not newer
 
-// Where the text has newer characters, as nearly none has, *text becomes a copy in room, good until the next call with it.
+// Where the text has newer characters, as nearly none has, *text becomes a copy in room, good until the next call with
+// it.
 bool newer_replace(const char **text, size_t size, TextBuffer *room, Error *err);
 
 #endif
