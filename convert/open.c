@@ -1,5 +1,6 @@
 #include "convert/open.h"
 
+#include "convert/encodings.h"
 #include "convert/family.h"
 #include "convert/open_gguf.h"
 #include "core/mem.h"
@@ -103,7 +104,7 @@ static bool open_directory(Model *model, Error *err) {
     if (!hf_read_files(model->path, model, err)) return false;
     const Family *family = describe(model, err);
     if (!family || !hf_open_weights(model->path, &weights, err)) return false;
-    bool ok = add_weights(model, family, &weights, err);
+    bool ok = encodings_apply(model, &weights, err) && add_weights(model, family, &weights, err);
     hf_close_weights(&weights);
     return ok;
 }
