@@ -33,18 +33,21 @@ static bool place_scales(const EncodedModule *m, const Tensor *scale, Encoded *e
         return error_set(err, "tensor %s: has shape %s, which is none that scales have", scale->source,
                          tensor_shape_text(scale, text));
     config_blocks(m, size);
+    // Blocks whose sizes nothing says but the shapes.
+    bool unsaid = !size[0] && scale->dims == 2 && strcmp(scale->source + m->length, ".weight_scale_inv") == 0;
     if (size[0] && encoding_groups(e->rows, size[0]) == rows && encoding_groups(e->cols, size[1]) == cols) {
         e->group_rows = size[0];
         e->group = size[1];
     } else if (rows == 1 && cols == 1) {
         e->group_rows = e->rows;
         e->group = e->cols;
-    } else if (e->rows % rows == 0 && e->cols % cols == 0) {
+    } else if (e->rows % rows == 0 && e->cols % cols == 0 && (rows == e->rows || unsaid)) {
         e->group_rows = e->rows / rows;
         e->group = e->cols / cols;
     } else {
-        return error_set(err, "tensor %s: has shape %s, which does not divide the [%lld, %lld] of %s", scale->source,
-                         tensor_shape_text(scale, text), (long long)e->rows, (long long)e->cols, m->codes->source);
+        return error_set(err, "tensor %s: has shape %s, which scales of the [%lld, %lld] of %s cannot have",
+                         scale->source, tensor_shape_text(scale, text), (long long)e->rows, (long long)e->cols,
+                         m->codes->source);
     }
     e->groups = cols;
     return true;

@@ -156,16 +156,36 @@ static bool set_dtype(cJSON *config, DType dtype) {
     return ok;
 }
 
+// What was quantized in the source is not any more.
+static bool drop_quantization(cJSON *config) {
+    bool had = json_member(config, "quantization_config") || json_member(config, "compression_config");
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "quantization_config");
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "compression_config");
+    return had;
+}
+
+static bool has_f32(const Job *job) {
+    for (size_t i = 0; i < job->count; i++)
+        if (job->tensors[i].type == DT_F32) return true;
+    return false;
+}
+
 // As it was, where the weights are as they were.
 static bool write_config(Job *job, const ModelFile *file, Error *err) {
-    if (!job->cast) return write_bytes(job, file->name, file->data, file->size, err);
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
     if (!config) return error_prefix(err, "%s: config.json", job->model->path);
-    // What was quantized in the source is not any more.
-    cJSON_DeleteItemFromObjectCaseSensitive(config, "quantization_config");
-    bool ok =
-        set_dtype(config, job->dtype) ? write_json(job, file->name, config, err) : error_set(err, "out of memory");
+    bool ok = true, decoded = drop_quantization(config);
+    if (job->cast)
+        ok = set_dtype(config, job->dtype);
+    else if (decoded && has_f32(job))
+        ok = set_dtype(config, DT_F32);
+    if (!ok)
+        error_set(err, "out of memory");
+    else if (job->cast || decoded)
+        ok = write_json(job, file->name, config, err);
+    else
+        ok = write_bytes(job, file->name, file->data, file->size, err);
     cJSON_Delete(config);
     return ok;
 }

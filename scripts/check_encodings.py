@@ -105,7 +105,7 @@ def check_model(nibble, model, text, kinds):
                 scored = range(context // 2, context - 1)
                 total -= sum(float(logp[p, window[0, p + 1]]) for p in scored)
                 count += len(scored)
-        nll = find(report, "nll")
+        nll = find(report, "mean_nll")
         print(f"{kind:20} {size / 2**20:7.1f} MiB  nibble {nll:.6f}  transformers {total / count:.6f}  "
               f"difference {abs(nll - total / count):.2g}", flush=True)
         worst = max(worst, abs(nll - total / count))
