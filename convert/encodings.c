@@ -240,7 +240,7 @@ static bool check_method(const Model *model, const cJSON *config, Error *err) {
     static const char *const known[] = {"gptq",  "awq",     "compressed-tensors", "bitsandbytes", "fp8", "fbgemm_fp8",
                                         "mxfp4", "modelopt"};
     const char *method = encoding_method(config);
-    if (!config) return true;
+    if (!*method) return true; // tensors that need one will ask
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(method, known[i]) == 0) return true;
     return error_set(err,
