@@ -282,7 +282,7 @@ static void test_memory_out(void **state) {
             assert_non_null(model);
         }
         bool ok = false;
-        for (size_t n = 1; !ok && n < 3000; n += i < 2 || n < 60 ? 1 : 37) {
+        for (size_t n = 1; !ok && n < 3000; n += i < 2 ? 1 : 1 + n / 8) {
             err.text[0] = 0;
             mem_fail_at(n);
             ok = model_export_hf(model, out, &o, &result, &err);
