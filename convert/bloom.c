@@ -54,10 +54,24 @@ static const NameMap names[] = {
 // BigScience's own checkpoints have no "transformer.".
 static const NameStart starts[] = {{"", "transformer."}, {NULL, NULL}};
 
+static const NameMap gguf_names[] = {GGUF_QKV_NAMES, {0}};
+
+static bool settle(const Gguf *g, Model *model, Error *err) {
+    (void)g;
+    (void)err;
+    model->desc.positions = POSITIONS_ALIBI;
+    model->desc.rope = (Rope){0};
+    return true;
+}
+
+static const GgufArch gguf = {
+    .name = "bloom", .names = gguf_names, .norm_kind = NORM_LAYER, .activation = ACT_GELU_TANH, .settle = settle};
+
 const Family family_bloom = {
     .name = "bloom",
     .architecture = "BloomForCausalLM",
     .names = names,
     .starts = starts,
     .describe = bloom_describe,
+    .gguf = &gguf,
 };

@@ -44,7 +44,8 @@ static bool find_architecture(Job *job, Error *err) {
         return true;
     }
     return error_set(err,
-                     "%s: models of the family %s cannot be exported to GGUF; a Hugging Face directory can be made",
+                     "%s: models of the family %s cannot be exported to GGUF: llama.cpp has no code that runs them; a "
+                     "Hugging Face directory can be made",
                      job->model->path, job->model->desc.family);
 }
 

@@ -133,10 +133,18 @@ static void add_some(const ArchMeta *m, const ModelDesc *d, unsigned keys) {
     if (keys & GGUF_KEY_EXPERTS) add_experts(m, d);
 }
 
+// Transformers' names. Engines do not read this for the architectures that have it here: they compute one form.
+static void add_gelu(const ArchMeta *m, const ModelDesc *d, const GgufArch *arch) {
+    if (!(arch->keys & GGUF_KEY_GELU) || d->activation == arch->activation) return;
+    if (d->activation == ACT_GELU) add_text(m, "hidden_activation", "gelu");
+    if (d->activation == ACT_GELU_TANH) add_text(m, "hidden_activation", "gelu_pytorch_tanh");
+}
+
 void gguf_add_description(GgufMeta *meta, const ModelDesc *d, const GgufArch *arch) {
     ArchMeta m = {meta, arch->name};
     add_sizes(&m, d);
     add_some(&m, d, arch->keys);
+    add_gelu(&m, d, arch);
     if (d->positions != POSITIONS_ROTARY) return;
     add_u32(&m, "rope.dimension_count", desc_rope_dims(d));
     add_f32(&m, "rope.freq_base", d->rope.theta);

@@ -66,16 +66,20 @@ static bool refined_web_model_describe(const cJSON *config, ModelDesc *desc, Err
     return describe_decoder(config, (Decoder){0}, desc, err);
 }
 
+// Parallel blocks with a norm for attention and one for the MLP have names of their own for them.
+static bool has_two_norms(const ModelDesc *d) { return d->parallel && !d->shared_norm; }
+static bool has_plain_norms(const ModelDesc *d) { return !has_two_norms(d); }
+
 // One key and value head for all queries, or one for each, are groups too: of all heads, of one.
 static const NameMap names[] = {
     {"transformer.word_embeddings.weight", "token_embd.weight"},
     {"transformer.ln_f.weight", "output_norm.weight"},
     {"transformer.ln_f.bias", "output_norm.bias"},
     {"lm_head.weight", "output.weight"},
-    {"transformer.h.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
-    {"transformer.h.#.input_layernorm.bias", "blk.#.attn_norm.bias"},
-    {"transformer.h.#.ln_attn.weight", "blk.#.attn_norm.weight"},
-    {"transformer.h.#.ln_attn.bias", "blk.#.attn_norm.bias"},
+    {"transformer.h.#.input_layernorm.weight", "blk.#.attn_norm.weight", .when = has_plain_norms},
+    {"transformer.h.#.input_layernorm.bias", "blk.#.attn_norm.bias", .when = has_plain_norms},
+    {"transformer.h.#.ln_attn.weight", "blk.#.attn_norm.weight", .when = has_two_norms},
+    {"transformer.h.#.ln_attn.bias", "blk.#.attn_norm.bias", .when = has_two_norms},
     {"transformer.h.#.self_attention.query_key_value.weight", "blk.#.attn_q.weight", part_group_q},
     {"transformer.h.#.self_attention.query_key_value.weight", "blk.#.attn_k.weight", part_group_k},
     {"transformer.h.#.self_attention.query_key_value.weight", "blk.#.attn_v.weight", part_group_v},
@@ -84,10 +88,10 @@ static const NameMap names[] = {
     {"transformer.h.#.self_attention.query_key_value.bias", "blk.#.attn_v.bias", part_group_v},
     {"transformer.h.#.self_attention.dense.weight", "blk.#.attn_output.weight"},
     {"transformer.h.#.self_attention.dense.bias", "blk.#.attn_output.bias"},
-    {"transformer.h.#.post_attention_layernorm.weight", "blk.#.ffn_norm.weight"},
-    {"transformer.h.#.post_attention_layernorm.bias", "blk.#.ffn_norm.bias"},
-    {"transformer.h.#.ln_mlp.weight", "blk.#.ffn_norm.weight"},
-    {"transformer.h.#.ln_mlp.bias", "blk.#.ffn_norm.bias"},
+    {"transformer.h.#.post_attention_layernorm.weight", "blk.#.ffn_norm.weight", .when = has_plain_norms},
+    {"transformer.h.#.post_attention_layernorm.bias", "blk.#.ffn_norm.bias", .when = has_plain_norms},
+    {"transformer.h.#.ln_mlp.weight", "blk.#.ffn_norm.weight", .when = has_two_norms},
+    {"transformer.h.#.ln_mlp.bias", "blk.#.ffn_norm.bias", .when = has_two_norms},
     {"transformer.h.#.mlp.dense_h_to_4h.weight", "blk.#.ffn_up.weight"},
     {"transformer.h.#.mlp.dense_h_to_4h.bias", "blk.#.ffn_up.bias"},
     {"transformer.h.#.mlp.dense_4h_to_h.weight", "blk.#.ffn_down.weight"},
@@ -95,11 +99,44 @@ static const NameMap names[] = {
     {0},
 };
 
+// Of two norms GGUF's attn_norm is the MLP's.
+static const NameMap gguf_names[] = {
+    GGUF_QKV_NAMES,
+    {"blk.#.attn_norm_2.weight", "blk.#.attn_norm.weight", .when = has_two_norms},
+    {"blk.#.attn_norm_2.bias", "blk.#.attn_norm.bias", .when = has_two_norms},
+    {"blk.#.attn_norm.weight", "blk.#.ffn_norm.weight", .when = has_two_norms},
+    {"blk.#.attn_norm.bias", "blk.#.ffn_norm.bias", .when = has_two_norms},
+    {0},
+};
+
+// Engines know parallel blocks and rotary positions of whole heads alone, and no biases of linear layers.
+static bool settle(const Gguf *g, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    (void)g;
+    d->parallel = true;
+    d->shared_norm = !model_layer_tensor(model, d->layers - 1, "attn_norm_2.weight");
+    if (d->qkv_bias || d->attn_output_bias || d->mlp_bias)
+        return error_set(err, "has biases of linear layers, which engines do not know for falcon");
+    if (d->rope.dims)
+        return error_set(err, "turns %lld dimensions of a head; engines know heads turned as a whole for falcon",
+                         (long long)d->rope.dims);
+    return gguf_refuse_rope_factors(model, "falcon", err);
+}
+
+// Engines compute GELU's tanh form for all; Falcon has the erf form, and that is what a file means which says nothing.
+static const GgufArch gguf = {.name = "falcon",
+                              .names = gguf_names,
+                              .norm_kind = NORM_LAYER,
+                              .activation = ACT_GELU,
+                              .keys = GGUF_KEY_GELU,
+                              .settle = settle};
+
 const Family family_falcon = {
     .name = "falcon",
     .architecture = "FalconForCausalLM",
     .names = names,
     .describe = falcon_describe,
+    .gguf = &gguf,
 };
 
 const Family family_refined_web = {
@@ -107,6 +144,7 @@ const Family family_refined_web = {
     .architecture = "RWForCausalLM",
     .names = names,
     .describe = refined_web_describe,
+    .gguf = &gguf,
 };
 
 const Family family_refined_web_model = {
@@ -114,4 +152,5 @@ const Family family_refined_web_model = {
     .architecture = "RWForCausalLM",
     .names = names,
     .describe = refined_web_model_describe,
+    .gguf = &gguf,
 };

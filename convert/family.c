@@ -63,10 +63,9 @@ const Family *family_by_name(const char *name) {
     return NULL;
 }
 
-const char *family_source_name(const Family *family, const char *internal, char *buf, size_t size) {
+const char *family_source_name(const Family *family, const ModelDesc *desc, const char *internal, char *buf,
+                               size_t size) {
     NameNumbers numbers;
-    for (const NameMap *m = family->names; m->source; m++)
-        if (m->internal && name_match(m->internal, internal, &numbers))
-            return name_fill(m->source, &numbers, buf, size);
-    return internal;
+    const NameMap *m = names_find(family->names, desc, internal, &numbers);
+    return m ? name_fill(m->source, &numbers, buf, size) : internal;
 }

@@ -42,7 +42,8 @@ const Family *family_find_gguf(const Gguf *gguf, Error *err);
 const Family *family_by_name(const char *name);
 
 // The source name of an internal one, for messages; the internal name itself where the family has none.
-const char *family_source_name(const Family *family, const char *internal, char *buf, size_t size);
+const char *family_source_name(const Family *family, const ModelDesc *desc, const char *internal, char *buf,
+                               size_t size);
 
 // ---- shared by families (convert/common.c, convert/common_rope.c)
 

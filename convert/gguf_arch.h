@@ -19,6 +19,7 @@ typedef enum GgufKeys {
     GGUF_KEY_CLAMP = 64,        // attention.clamp_kqv
     GGUF_KEY_PARALLEL = 128,    // use_parallel_residual
     GGUF_KEY_EXPERTS = 256,     // expert_count and the rest
+    GGUF_KEY_GELU = 512,        // hidden_activation: which form of GELU, where not `activation`; engines have one form
 } GgufKeys;
 
 typedef struct GgufArch {
@@ -54,5 +55,8 @@ bool refuse_gguf(const Gguf *gguf, const char *architecture, const GgufRefusal *
 
 // Of every `period` layers all but the last are windowed (llama.cpp's set_swa_pattern).
 void gguf_window_pattern(ModelDesc *desc, int64_t period);
+
+// An error where there are tensors of rotary factors, which engines read for some architectures only.
+bool gguf_refuse_rope_factors(const Model *model, const char *architecture, Error *err);
 
 #endif

@@ -301,11 +301,33 @@ static bool read_rope(const Gguf *g, const GgufArch *arch, Model *model, Error *
     return true;
 }
 
+bool gguf_refuse_rope_factors(const Model *model, const char *architecture, Error *err) {
+    static const char *const names[] = {"rope_freqs.weight", "rope_factors_long.weight"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (model_tensor(model, names[i]))
+            return error_set(err, "rotary positions scaled by factors (tensor %s) are not what engines compute for %s",
+                             names[i], architecture);
+    return true;
+}
+
+// The names are transformers'.
+static bool read_gelu(const Gguf *g, const GgufArch *arch, ModelDesc *d, Error *err) {
+    Key key = key_of(arch->name, "hidden_activation");
+    GgufText name = {NULL, 0};
+    if (!(arch->keys & GGUF_KEY_GELU) || !gguf_find(g, key.text)) return true;
+    if (!gguf_text(g, key.text, &name, err)) return false;
+    if (!gguf_text_is(name, "gelu") && !gguf_text_is(name, "gelu_pytorch_tanh"))
+        return error_set(err, "the activation \"%.*s\" (%s) is not supported", name.size < 60 ? (int)name.size : 60,
+                         name.data, key.text);
+    d->activation = gguf_text_is(name, "gelu") ? ACT_GELU : ACT_GELU_TANH;
+    return true;
+}
+
 bool gguf_describe(const Gguf *g, const GgufArch *arch, Model *model, Error *err) {
     model->desc.activation = arch->activation;
     if (!read_sizes(g, arch->name, model, err) || !read_eps(g, arch, &model->desc, err)) return false;
     look_at_tensors(model);
-    if (!read_some(g, arch, model, err)) return false;
+    if (!read_some(g, arch, model, err) || !read_gelu(g, arch, &model->desc, err)) return false;
     if (model->desc.positions == POSITIONS_ROTARY && !read_rope(g, arch, model, err)) return false;
     return !arch->settle || arch->settle(g, model, err);
 }

@@ -56,10 +56,17 @@ static const NameMap names[] = {
 // OpenAI's own checkpoints have no "transformer.".
 static const NameStart starts[] = {{"", "transformer."}, {NULL, NULL}};
 
+static const NameMap gguf_names[] = {GGUF_QKV_NAMES, {0}};
+
+// Some with GPT-2's model_type (Cerebras-GPT) have GELU's erf form, for which engines compute the tanh form as well.
+static const GgufArch gguf = {
+    .name = "gpt2", .names = gguf_names, .norm_kind = NORM_LAYER, .activation = ACT_GELU_TANH, .keys = GGUF_KEY_GELU};
+
 const Family family_gpt2 = {
     .name = "gpt2",
     .architecture = "GPT2LMHeadModel",
     .names = names,
     .starts = starts,
     .describe = gpt2_describe,
+    .gguf = &gguf,
 };

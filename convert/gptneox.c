@@ -51,9 +51,30 @@ static const NameMap names[] = {
     {0},
 };
 
+static const NameMap gguf_names[] = {GGUF_QKV_NAMES, {0}};
+
+// Tensors that engines insist on, and those that they do not know.
+static bool settle(const Gguf *g, Model *model, Error *err) {
+    const ModelDesc *d = &model->desc;
+    const char *missing = d->tied ? "output.weight" : !d->qkv_bias ? "blk.0.attn_qkv.bias" : NULL;
+    if (!d->attn_output_bias && !missing) missing = "blk.0.attn_output.bias";
+    (void)g;
+    if (missing) return error_set(err, "has no tensor %s, without which engines run no gptneox", missing);
+    return gguf_refuse_rope_factors(model, "gptneox", err);
+}
+
+// Engines compute GELU's tanh form for all; Pythia has the erf form, and that is what a file means which says nothing.
+static const GgufArch gguf = {.name = "gptneox",
+                              .names = gguf_names,
+                              .norm_kind = NORM_LAYER,
+                              .activation = ACT_GELU,
+                              .keys = GGUF_KEY_PARALLEL | GGUF_KEY_GELU,
+                              .settle = settle};
+
 const Family family_gptneox = {
     .name = "gpt_neox",
     .architecture = "GPTNeoXForCausalLM",
     .names = names,
     .describe = gptneox_describe,
+    .gguf = &gguf,
 };

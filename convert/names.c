@@ -43,6 +43,12 @@ int name_numbers(const char *pattern) {
     return n;
 }
 
+const NameMap *names_find(const NameMap *names, const ModelDesc *desc, const char *internal, NameNumbers *numbers) {
+    for (const NameMap *m = names; m && m->source; m++)
+        if (m->internal && (!m->when || m->when(desc)) && name_match(m->internal, internal, numbers)) return m;
+    return NULL;
+}
+
 // Gives the model a tensor under a name of its own, and what it is made of.
 static bool add_named(Model *model, const Tensor *t, const char *name, const char *source, void *owned, Error *err) {
     Tensor own = *t;
@@ -168,7 +174,7 @@ static bool add_joined(const NameMap *m, NameNumbers numbers, const Tensor *t, M
 
 static bool add_entry(const NameMap *m, const char *name, const Tensor *t, Model *model, bool *known, Error *err) {
     NameNumbers numbers;
-    if (!name_match(m->source, name, &numbers)) return true;
+    if ((m->when && !m->when(&model->desc)) || !name_match(m->source, name, &numbers)) return true;
     *known = true;
     if (!m->internal) return true;
     int counted = name_numbers(m->internal);

@@ -8,6 +8,9 @@
 // Which rows of the source's tensor; rows = 0: all from `first` on, run = 0: without gaps.
 typedef Part PartFn(const ModelDesc *desc);
 
+// Names that only some models of a family have.
+typedef bool DescTest(const ModelDesc *desc);
+
 // One internal tensor. A '#' stands for a number without leading zeros: a layer, then an expert. Several entries may
 // have the same source, which is then taken apart. Where `internal` has one '#' more than `source`, the source's first
 // dimension is what it counts: a stack of experts. Where it has one less, the source's last number is its place among
@@ -18,6 +21,7 @@ typedef struct NameMap {
     const char *internal; // "blk.#.attn_q.weight"; NULL: known, not needed, left out
     PartFn *part;         // NULL: the whole tensor as it is
     PartFn *encoded;      // in its place for a tensor that was encoded, where that changes the order of its rows
+    DescTest *when;       // the entry is there only where this holds; NULL: always
 } NameMap;
 
 // Another way that names begin: `from` at a name's start stands for `to`.
@@ -36,6 +40,9 @@ bool name_match(const char *pattern, const char *name, NameNumbers *numbers);
 // The pattern with its '#' filled in; returns buf.
 const char *name_fill(const char *pattern, const NameNumbers *numbers, char *buf, size_t size);
 int name_numbers(const char *pattern);
+
+// The first entry for an internal name, and the numbers in it; NULL: there is none.
+const NameMap *names_find(const NameMap *names, const ModelDesc *desc, const char *internal, NameNumbers *numbers);
 
 // Fits every entry whose source is this tensor's name (its .source), and adds what it stands for to the model: names
 // and layouts are new, the bytes are the source's. Sets *known to whether there is such an entry.

@@ -53,9 +53,10 @@ static bool add_tensor(Model *model, const Family *family, const cJSON *config, 
 }
 
 // The tensor that the source has for an internal one.
-static const Tensor *find_source(const Family *family, const HfWeights *w, const char *internal) {
+static const Tensor *find_source(const Family *family, const ModelDesc *desc, const HfWeights *w,
+                                 const char *internal) {
     char name[MODEL_NAME], start[MODEL_NAME];
-    family_source_name(family, internal, name, sizeof name);
+    family_source_name(family, desc, internal, name, sizeof name);
     for (size_t i = 0; i < w->count; i++) {
         const Tensor *t = tensor_file_find(w->shards[i], name);
         for (const NameStart *s = family->starts; !t && s && s->to; s++) {
@@ -75,8 +76,8 @@ static bool check_tied_head(const Model *model, const Family *family, const HfWe
                             Error *err) {
     *head = NULL;
     if (!model->desc.tied) return true;
-    *head = find_source(family, w, "output.weight");
-    const Tensor *embedding = find_source(family, w, "token_embd.weight");
+    *head = find_source(family, &model->desc, w, "output.weight");
+    const Tensor *embedding = find_source(family, &model->desc, w, "token_embd.weight");
     if (!*head || !embedding || same_bytes(embedding, *head)) return true;
     return error_set(
         err,
@@ -106,7 +107,7 @@ static bool add_weights(Model *model, const Family *family, const cJSON *config,
     char name[MODEL_NAME], buf[MODEL_NAME];
     if (model_missing(model, name))
         return error_set(err, "%s: tensor %s is missing", model->path,
-                         family_source_name(family, name, buf, sizeof buf));
+                         family_source_name(family, &model->desc, name, buf, sizeof buf));
     return model_check(model, err);
 }
 

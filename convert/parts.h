@@ -27,4 +27,13 @@ PartFn part_expert_gate, part_expert_up;
 PartFn part_even, part_odd;
 PartFn part_even_transposed, part_odd_transposed;
 
+// GGUF's fused queries, keys and values: one after the other also where Hugging Face has them head by head.
+#define GGUF_QKV_NAMES                                                                                                 \
+    {"blk.#.attn_qkv.weight", "blk.#.attn_q.weight", part_q},                                                          \
+        {"blk.#.attn_qkv.weight", "blk.#.attn_k.weight", part_k},                                                      \
+        {"blk.#.attn_qkv.weight", "blk.#.attn_v.weight", part_v},                                                      \
+        {"blk.#.attn_qkv.bias", "blk.#.attn_q.bias", part_q}, {"blk.#.attn_qkv.bias", "blk.#.attn_k.bias", part_k}, {  \
+        "blk.#.attn_qkv.bias", "blk.#.attn_v.bias", part_v                                                             \
+    }
+
 #endif

@@ -20,12 +20,6 @@ typedef struct Groups {
     size_t count;
 } Groups;
 
-static const NameMap *entry_of(const NameMap *names, const char *internal, NameNumbers *numbers) {
-    for (const NameMap *m = names; m && m->source; m++)
-        if (m->internal && name_match(m->internal, internal, numbers)) return m;
-    return NULL;
-}
-
 static bool group_find(Groups *g, const char *name, size_t *group, Error *err) {
     const Tensor *known = model_tensor(g->names, name);
     if (known) {
@@ -43,7 +37,7 @@ static bool place_add(Groups *g, const Model *model, const NameMap *names, const
     NameNumbers numbers;
     char name[MODEL_NAME];
     Place *p = &g->places[g->count++];
-    const NameMap *m = entry_of(names, t->name, &numbers);
+    const NameMap *m = names_find(names, &model->desc, t->name, &numbers);
     *p = (Place){.tensor = t, .expert = -1, .whole = true};
     if (!m) return group_find(g, t->name, &p->group, err);
     int kept = name_numbers(m->source);

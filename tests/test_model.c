@@ -201,6 +201,7 @@ static const char *internal(const char *source) {
 static void test_names(void **state) {
     (void)state;
     char buf[MODEL_NAME];
+    static const ModelDesc none;
     const Family *f = &family_llama;
     assert_string_equal(internal("model.layers.31.self_attn.q_proj.weight"), "blk.31.attn_q.weight");
     assert_string_equal(internal("model.norm.weight"), "output_norm.weight");
@@ -212,9 +213,9 @@ static void test_names(void **state) {
     assert_null(internal("model.layers.3.self_attn.q_proj.weight.x"));
     assert_null(internal("model.layers..self_attn.q_proj.weight"));
     assert_null(internal(""));
-    assert_string_equal(family_source_name(f, "blk.7.ffn_down.bias", buf, sizeof buf),
+    assert_string_equal(family_source_name(f, &none, "blk.7.ffn_down.bias", buf, sizeof buf),
                         "model.layers.7.mlp.down_proj.bias");
-    assert_string_equal(family_source_name(f, "unknown", buf, sizeof buf), "unknown");
+    assert_string_equal(family_source_name(f, &none, "unknown", buf, sizeof buf), "unknown");
 }
 
 // ---- directories
