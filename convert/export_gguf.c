@@ -49,8 +49,15 @@ static bool find_architecture(Job *job, Error *err) {
 
 // ---- tensors
 
+static bool has_suffix(const char *name, const char *suffix) {
+    size_t n = strlen(name), s = strlen(suffix);
+    return n >= s && strcmp(name + n - s, suffix) == 0;
+}
+
+static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
+
 static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err) {
-    if (t->dims <= 1)
+    if (t->dims <= 1 || is_norm(t->name))
         *type = DT_F32;
     else if (job->options->cast)
         *type = job->options->dtype;
@@ -60,11 +67,6 @@ static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err)
         return error_set(err, "%s: tensor %s is %s, which engines do not run; choose with --dtype f32, f16 or bf16",
                          job->model->path, tensor_label(t), dtype_name(t->type));
     return true;
-}
-
-static bool has_suffix(const char *name, const char *suffix) {
-    size_t n = strlen(name), s = strlen(suffix);
-    return n >= s && strcmp(name + n - s, suffix) == 0;
 }
 
 // Where rows of q and k move: engines turn 2i and 2i + 1 of a head, the model i and i + head_dim/2.
@@ -78,8 +80,6 @@ static bool turn_item(const Job *job, const Tensor *t, ExportItem *item, Error *
     item->rotary = d->head_dim;
     return true;
 }
-
-static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
 
 static bool add_item(Job *job, const Tensor *t, Error *err) {
     ExportItem *item = &job->items[job->count];

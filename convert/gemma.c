@@ -122,6 +122,64 @@ static bool gemma3_describe(const cJSON *config, ModelDesc *d, Error *err) {
     return json_bool(config, "tie_word_embeddings", &d->tied, err);
 }
 
+// ---- what GGUF's engines take for granted
+
+static void settle_all(ModelDesc *d) {
+    d->embed_scale = sqrt((double)d->dim);
+    d->attn_output_bias = d->parallel = d->shared_norm = false;
+}
+
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    settle_all(&model->desc);
+    model->desc.tied = true;
+    return refuse_gguf_factors(model, "gemma", err);
+}
+
+// The scale of the scores is no key: it goes by the number of layers that the largest model has.
+static void settle_later(ModelDesc *d, int64_t largest) {
+    int64_t size = d->layers == largest ? d->dim / d->heads : d->head_dim;
+    settle_all(d);
+    d->norm_place = NORM_AROUND;
+    d->attn_scale = 1 / sqrt((double)size);
+}
+
+static bool settle2(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    const GgufRefusal local = {"rope.freq_base_swa", d->rope.theta};
+    settle_later(d, 46);
+    d->tied = true;
+    if (!d->window) d->window = 4096;
+    if (d->attn_cap == 0) d->attn_cap = 50;
+    if (d->logit_cap == 0) d->logit_cap = 30;
+    return refuse_gguf_factors(model, "gemma2", err) && refuse_gguf(gguf, "gemma2", &local, 1, err);
+}
+
+static bool settle3(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    settle_later(d, 62);
+    d->qk_norm = QK_NORM_HEAD;
+    d->attn_cap = 0;
+    d->rope_local = (Rope){.theta = 1e4, .dims = d->rope.dims};
+    if (!gguf_double(gguf, "gemma3.rope.freq_base_swa", POSITIVE_MIN, POSITIVE_MAX, &d->rope_local.theta, err))
+        return false;
+    for (int64_t i = 0; i < d->layers; i++)
+        if (desc_layer_is(d, i, LAYER_WINDOWED)) d->layer_kinds[i] ^= d->window ? LAYER_LOCAL_ROPE : LAYER_WINDOWED;
+    return refuse_gguf_factors(model, "gemma3", err);
+}
+
+static const GgufArch gguf = {.name = "gemma", .activation = ACT_GELU_TANH, .settle = settle};
+static const GgufArch gguf2 = {.name = "gemma2",
+                               .activation = ACT_GELU_TANH,
+                               .keys = GGUF_KEY_WINDOW | GGUF_KEY_CAPS,
+                               .window_period = 2,
+                               .settle = settle2};
+static const GgufArch gguf3 = {.name = "gemma3",
+                               .activation = ACT_GELU_TANH,
+                               .keys = GGUF_KEY_WINDOW | GGUF_KEY_LOCAL_ROPE | GGUF_KEY_CAPS,
+                               .window_period = 6,
+                               .settle = settle3};
+
 // clang-format off
 #define NAMES_LATER \
     LLAMA_END_NAMES, \
@@ -164,6 +222,7 @@ const Family family_gemma = {
     .names = gemma_names,
     .starts = starts,
     .describe = gemma_describe,
+    .gguf = &gguf,
 };
 const Family family_gemma2 = {
     .name = "gemma2",
@@ -171,6 +230,7 @@ const Family family_gemma2 = {
     .names = later_names,
     .starts = starts,
     .describe = gemma2_describe,
+    .gguf = &gguf2,
 };
 const Family family_gemma3_text = {
     .name = "gemma3_text",
@@ -178,6 +238,7 @@ const Family family_gemma3_text = {
     .names = later_names,
     .starts = starts,
     .describe = gemma3_text_describe,
+    .gguf = &gguf3,
 };
 const Family family_gemma3 = {
     .name = "gemma3",
@@ -185,4 +246,5 @@ const Family family_gemma3 = {
     .names = gemma3_names,
     .starts = gemma3_starts,
     .describe = gemma3_describe,
+    .gguf = &gguf3,
 };
