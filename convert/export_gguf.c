@@ -262,6 +262,11 @@ static bool write_all(Job *job, const char *path, Error *err) {
     return ok;
 }
 
+static int64_t ignored_window(const Job *job) {
+    const ModelDesc *d = &job->model->desc;
+    return job->arch->window_ignored && d->window < d->context ? d->window : 0;
+}
+
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err) {
     Job job = {.model = model, .options = options};
@@ -269,7 +274,9 @@ bool model_export_gguf(const Model *model, const char *path, const ExportOptions
     ok = ok && (job.from_gguf ? copy_meta : add_meta)(&job, err);
     ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
     ok = ok && plan_files(&job, err) && write_all(&job, path, err);
-    if (ok) *result = (ExportResult){.files = job.split.count, .tensors = job.count, .bytes = job.written};
+    if (ok)
+        *result = (ExportResult){
+            .files = job.split.count, .tensors = job.count, .bytes = job.written, .window = ignored_window(&job)};
     gguf_meta_free(&job.meta);
     mem_free(job.split.starts);
     mem_free(job.rope_factors);

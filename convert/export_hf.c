@@ -282,13 +282,20 @@ static bool write_config(Job *job, cJSON *config, Error *err) {
            write_json(job, "config.json", config, err);
 }
 
-// As it was, where the weights are as they were.
+// As it was, where the weights and the family are as they were.
 static bool copy_config(Job *job, const ModelFile *file, Error *err) {
-    if (!job->cast) return write_bytes(job, file->name, file->data, file->size, err);
+    const Family *family = family_by_name(job->model->desc.family);
+    if (!job->cast && !family->export_config) return write_bytes(job, file->name, file->data, file->size, err);
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
     if (!config) return error_prefix(err, "%s: config.json", job->model->path);
-    bool ok = write_config(job, config, err);
+    if (family->export_config) {
+        cJSON *other = family->export_config(config, &job->model->desc);
+        cJSON_Delete(config);
+        config = other;
+    }
+    bool ok = config ? (job->cast ? write_config(job, config, err) : write_json(job, file->name, config, err))
+                     : error_set(err, "out of memory");
     cJSON_Delete(config);
     return ok;
 }

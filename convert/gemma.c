@@ -1,7 +1,8 @@
 // Gemma 1, 2 and 3: norms whose weights are stored less 1, an embedding multiplied by sqrt(dim); 2 has norms around its
 // blocks, soft caps and every other layer windowed; 3 has norms of queries and keys in place of the caps, and windowed
 // layers turned at a base of their own. Of the Gemma 3 that sees (model_type gemma3) this is the language model; the
-// tensors of the rest are left out. Sources: transformers' models/gemma/, gemma2/, gemma3/.
+// tensors of the rest are left out, and exports are a gemma3_text. Sources: transformers' models/gemma/, gemma2/,
+// gemma3/.
 //
 // transformers rounds sqrt(dim) to the weights' type, which is bf16 in most files; here it is f32, as in llama.cpp.
 #include "convert/family.h"
@@ -120,6 +121,57 @@ static bool gemma3_describe(const cJSON *config, ModelDesc *d, Error *err) {
     if (!gemma3_text_describe(text, d, err) || !refuse_number(text, "final_logit_softcapping", 0, err))
         return error_prefix(err, "\"text_config\"");
     return json_bool(config, "tie_word_embeddings", &d->tied, err);
+}
+
+static bool set_text(cJSON *json, const char *key, const char *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(json, key);
+    return cJSON_AddStringToObject(json, key, value);
+}
+
+static bool set_number(cJSON *json, const char *key, int64_t value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(json, key);
+    return cJSON_AddNumberToObject(json, key, (double)value);
+}
+
+static bool add_architecture(cJSON *json, const char *name) {
+    cJSON *list = cJSON_CreateStringArray(&name, 1);
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "architectures");
+    if (list && cJSON_AddItemToObject(json, "architectures", list)) return true;
+    cJSON_Delete(list);
+    return false;
+}
+
+// What the outer config says for both goes along; the inner one's own word comes first.
+static bool add_shared(cJSON *json, const cJSON *outer) {
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id", "dtype", "torch_dtype"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *value = json_member(outer, keys[i]);
+        if (!value || json_member(json, keys[i])) continue;
+        cJSON *copy = cJSON_Duplicate(value, true);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, keys[i]);
+        if (copy && cJSON_AddItemToObject(json, keys[i], copy)) continue;
+        cJSON_Delete(copy);
+        return false;
+    }
+    return true;
+}
+
+// The language model alone, as a gemma3_text: what the nested config leaves out is said.
+static cJSON *text_config(const cJSON *config, const ModelDesc *d) {
+    cJSON *json = cJSON_Duplicate(json_member(config, "text_config"), true);
+    const struct {
+        const char *key;
+        int64_t value;
+    } sizes[] = {
+        {"hidden_size", d->dim},           {"intermediate_size", d->ffn_dim},    {"num_hidden_layers", d->layers},
+        {"num_attention_heads", d->heads}, {"num_key_value_heads", d->kv_heads}, {"head_dim", d->head_dim},
+        {"vocab_size", d->vocab}};
+    bool ok = json && set_text(json, "model_type", "gemma3_text") && add_architecture(json, "Gemma3ForCausalLM");
+    for (size_t i = 0; ok && i < sizeof sizes / sizeof *sizes; i++) ok = set_number(json, sizes[i].key, sizes[i].value);
+    if (ok) cJSON_DeleteItemFromObjectCaseSensitive(json, "tie_word_embeddings");
+    if (ok && cJSON_AddBoolToObject(json, "tie_word_embeddings", d->tied) && add_shared(json, config)) return json;
+    cJSON_Delete(json);
+    return NULL;
 }
 
 // ---- what GGUF's engines take for granted
@@ -246,5 +298,6 @@ const Family family_gemma3 = {
     .names = gemma3_names,
     .starts = gemma3_starts,
     .describe = gemma3_describe,
+    .export_config = text_config,
     .gguf = &gguf3,
 };

@@ -43,8 +43,12 @@ static const NameMap gguf_names[] = {
     {0},
 };
 
-static const GgufArch gguf = {
-    .name = "phi3", .names = gguf_names, .activation = ACT_SILU, .keys = GGUF_KEY_WINDOW, .settle = settle};
+static const GgufArch gguf = {.name = "phi3",
+                              .names = gguf_names,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_WINDOW,
+                              .window_ignored = true,
+                              .settle = settle};
 
 static const NameMap names[] = {
     LLAMA_END_NAMES,
