@@ -43,6 +43,10 @@ static void report(const char *output, const ExportOptions *o, const ExportResul
         if (r->undivided)
             printf("%zu matrices that groups do not divide stay in %s\n", r->undivided, dtype_name(r->dtype));
     }
+    if (r->window)
+        log_warn("the model's attention sees %lld positions; engines are known to run this architecture without that "
+                 "limit, and differ from the model on longer texts",
+                 (long long)r->window);
     printf("%s: ", output);
     if (r->files > 1) printf("%zu files, ", r->files);
     printf("%s, %zu tensors, %.2f s\n", size_text(r->bytes, text), r->tensors, seconds);

@@ -54,6 +54,52 @@ static bool cohere2_describe(const cJSON *config, ModelDesc *d, Error *err) {
     return true;
 }
 
+static void settle_both(ModelDesc *d) {
+    gguf_square_heads(d);
+    d->parallel = d->shared_norm = d->tied = true;
+    d->attn_output_bias = d->norm_bias = false;
+}
+
+// Norms of queries and keys are looked for in the largest model alone.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    enum { LARGE = 64 };
+    (void)gguf;
+    settle_both(&model->desc);
+    model->desc.qk_norm = model->desc.layers >= LARGE ? QK_NORM_HEADS : QK_NORM_NONE;
+    return refuse_gguf_factors(model, "command-r", err);
+}
+
+static bool settle2(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    (void)gguf;
+    settle_both(d);
+    d->qk_norm = QK_NORM_NONE;
+    for (int64_t i = 0; i < d->layers; i++)
+        if (!desc_layer_is(d, i, LAYER_WINDOWED)) d->layer_kinds[i] |= LAYER_UNTURNED;
+    return refuse_gguf_factors(model, "cohere2", err);
+}
+
+static const NameMap gguf_names[] = {
+    {"blk.#.attn_q_norm.weight", "blk.#.attn_q_norm.weight", part_flat},
+    {"blk.#.attn_k_norm.weight", "blk.#.attn_k_norm.weight", part_flat},
+    {0},
+};
+
+static const GgufArch gguf = {.name = "command-r",
+                              .names = gguf_names,
+                              .neighbours = true,
+                              .norm_kind = NORM_LAYER,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_LOGIT_SCALE,
+                              .settle = settle};
+static const GgufArch gguf2 = {.name = "cohere2",
+                               .neighbours = true,
+                               .norm_kind = NORM_LAYER,
+                               .activation = ACT_SILU,
+                               .keys = GGUF_KEY_WINDOW | GGUF_KEY_LOGIT_SCALE,
+                               .window_period = 4,
+                               .settle = settle2};
+
 static const NameMap names[] = {
     LLAMA_END_NAMES,
     LLAMA_ATTENTION_NAMES,
@@ -72,6 +118,7 @@ const Family family_cohere = {
     .names = names,
     .starts = starts,
     .describe = cohere_describe,
+    .gguf = &gguf,
 };
 const Family family_cohere2 = {
     .name = "cohere2",
@@ -79,4 +126,5 @@ const Family family_cohere2 = {
     .names = names,
     .starts = starts,
     .describe = cohere2_describe,
+    .gguf = &gguf2,
 };

@@ -70,8 +70,15 @@ static bool make_description(Job *job, Error *err) {
 
 // ---- tensors
 
+static bool has_suffix(const char *name, const char *suffix) {
+    size_t n = strlen(name), s = strlen(suffix);
+    return n >= s && strcmp(name + n - s, suffix) == 0;
+}
+
+static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
+
 static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err) {
-    if (t->dims <= 1)
+    if (t->dims <= 1 || is_norm(t->name))
         *type = DT_F32;
     else if (job->options->cast)
         *type = job->options->dtype;
@@ -81,11 +88,6 @@ static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err)
         return error_set(err, "%s: tensor %s is %s, which engines do not run; choose with --dtype f32, f16 or bf16",
                          job->model->path, tensor_label(t), dtype_name(t->type));
     return true;
-}
-
-static bool has_suffix(const char *name, const char *suffix) {
-    size_t n = strlen(name), s = strlen(suffix);
-    return n >= s && strcmp(name + n - s, suffix) == 0;
 }
 
 // Where rows of q and k move: engines turn 2i and 2i + 1 of a head, the model i and i + head_dim/2.
@@ -99,8 +101,6 @@ static bool turn_item(const Job *job, const Tensor *t, ExportItem *item, Error *
     item->rotary = d->head_dim;
     return true;
 }
-
-static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
 
 static bool add_item(Job *job, const Tensor *t, Error *err) {
     ExportItem *item = &job->items[job->count];
@@ -283,6 +283,11 @@ static bool write_all(Job *job, const char *path, Error *err) {
     return ok;
 }
 
+static int64_t ignored_window(const Job *job) {
+    const ModelDesc *d = &job->model->desc;
+    return job->arch->window_ignored && d->window < d->context ? d->window : 0;
+}
+
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err) {
     Job job = {.model = model, .options = options};
@@ -290,7 +295,9 @@ bool model_export_gguf(const Model *model, const char *path, const ExportOptions
     ok = ok && (job.from_gguf ? copy_meta : add_meta)(&job, err);
     ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
     ok = ok && plan_files(&job, err) && write_all(&job, path, err);
-    if (ok) *result = (ExportResult){.files = job.split.count, .tensors = job.count, .bytes = job.written};
+    if (ok)
+        *result = (ExportResult){
+            .files = job.split.count, .tensors = job.count, .bytes = job.written, .window = ignored_window(&job)};
     gguf_meta_free(&job.meta);
     mem_free(job.split.starts);
     mem_free(job.rope_factors);

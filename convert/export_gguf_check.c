@@ -30,12 +30,19 @@ static bool add_tensors(Model *model, const Tensor *tensors, size_t count, Error
     return true;
 }
 
+static bool any_windowed(const ModelDesc *d) {
+    for (int64_t i = 0; i < d->layers; i++)
+        if (desc_layer_is(d, i, LAYER_WINDOWED)) return true;
+    return false;
+}
+
 // What GGUF says in another way, or not at all, without changing the network.
 static void make_alike(ModelDesc *wanted, ModelDesc *found, const GgufArch *arch) {
     memcpy(found->family, wanted->family, sizeof found->family);
     found->bos = wanted->bos;
     found->eos = wanted->eos;
     wanted->norm_plus_one = false;
+    if (!any_windowed(wanted)) wanted->window = found->window;
     if (wanted->positions != POSITIONS_ROTARY) return;
     wanted->rope.interleaved = wanted->rope_local.interleaved = arch->neighbours;
     if (gguf_has_rope_factors(wanted)) {

@@ -114,9 +114,26 @@ static void add_experts(const ArchMeta *m, const ModelDesc *d) {
     add_u32(m, "expert_gating_func", e->sigmoid ? 2 : 1);
 }
 
+// Which layers are windowed, where it is not what engines take for granted.
+static void add_window_pattern(const ArchMeta *m, const ModelDesc *d, int64_t period) {
+    char key[KEY];
+    int32_t flags[LAYERS_MAX];
+    bool usual = true;
+    for (int64_t i = 0; i < d->layers; i++) {
+        flags[i] = desc_layer_is(d, i, LAYER_WINDOWED);
+        usual = usual && flags[i] == (i % period < period - 1);
+    }
+    if (!usual) gguf_meta_i32s(m->meta, key_of(m, "attention.sliding_window_pattern", key), flags, (size_t)d->layers);
+}
+
+static void add_window(const ArchMeta *m, const ModelDesc *d, const GgufArch *arch) {
+    if (!(arch->keys & GGUF_KEY_WINDOW) || !d->window) return;
+    add_u32(m, "attention.sliding_window", d->window);
+    if (arch->window_period) add_window_pattern(m, d, arch->window_period);
+}
+
 static void add_some(const ArchMeta *m, const ModelDesc *d, unsigned keys) {
     char key[KEY];
-    if ((keys & GGUF_KEY_WINDOW) && d->window) add_u32(m, "attention.sliding_window", d->window);
     if (keys & GGUF_KEY_CAPS) {
         if (d->attn_cap != 0) add_f32(m, "attn_logit_softcapping", d->attn_cap);
         if (d->logit_cap != 0) add_f32(m, "final_logit_softcapping", d->logit_cap);
@@ -143,6 +160,7 @@ static void add_gelu(const ArchMeta *m, const ModelDesc *d, const GgufArch *arch
 void gguf_add_description(GgufMeta *meta, const ModelDesc *d, const GgufArch *arch) {
     ArchMeta m = {meta, arch->name};
     add_sizes(&m, d);
+    add_window(&m, d, arch);
     add_some(&m, d, arch->keys);
     add_gelu(&m, d, arch);
     if (d->positions != POSITIONS_ROTARY) return;

@@ -293,17 +293,25 @@ static bool has_f32(const Job *job) {
     return false;
 }
 
-// As it was, where the weights are as they were.
+// As it was, where the weights and the family are as they were.
 static bool copy_config(Job *job, const ModelFile *file, Error *err) {
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
     if (!config) return error_prefix(err, "%s: config.json", job->model->path);
-    bool ok, decoded = drop_quantization(config);
+    const Family *family = family_by_name(job->model->desc.family);
+    bool ok, changed = drop_quantization(config), decoded = changed;
+    if (family->export_config) {
+        cJSON *other = family->export_config(config, &job->model->desc);
+        cJSON_Delete(config);
+        config = other;
+        changed = true;
+        if (!config) return error_set(err, "out of memory");
+    }
     if (job->cast)
         ok = write_config(job, config, job->dtype, err);
     else if (decoded && has_f32(job))
         ok = write_config(job, config, DT_F32, err);
-    else if (decoded)
+    else if (changed)
         ok = write_json(job, file->name, config, err);
     else
         ok = write_bytes(job, file->name, file->data, file->size, err);

@@ -17,6 +17,9 @@ typedef struct Family {
     // Tensors to leave out though the names have them (layers beyond the last, for predicting further ahead); NULL:
     // none.
     bool (*leave_out)(const cJSON *config, const ModelDesc *desc, const char *source);
+    // What config.json an export of the model to Hugging Face gets, where that is less than the source was; NULL: the
+    // same. Gives NULL when memory is out.
+    cJSON *(*export_config)(const cJSON *config, const ModelDesc *desc);
     const GgufArch *gguf; // what GGUF makes of it; NULL: it has no such architecture
 } Family;
 

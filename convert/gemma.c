@@ -1,7 +1,8 @@
 // Gemma 1, 2 and 3: norms whose weights are stored less 1, an embedding multiplied by sqrt(dim); 2 has norms around its
 // blocks, soft caps and every other layer windowed; 3 has norms of queries and keys in place of the caps, and windowed
 // layers turned at a base of their own. Of the Gemma 3 that sees (model_type gemma3) this is the language model; the
-// tensors of the rest are left out. Sources: transformers' models/gemma/, gemma2/, gemma3/.
+// tensors of the rest are left out, and exports are a gemma3_text. Sources: transformers' models/gemma/, gemma2/,
+// gemma3/.
 //
 // transformers rounds sqrt(dim) to the weights' type, which is bf16 in most files; here it is f32, as in llama.cpp.
 #include "convert/family.h"
@@ -122,6 +123,115 @@ static bool gemma3_describe(const cJSON *config, ModelDesc *d, Error *err) {
     return json_bool(config, "tie_word_embeddings", &d->tied, err);
 }
 
+static bool set_text(cJSON *json, const char *key, const char *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(json, key);
+    return cJSON_AddStringToObject(json, key, value);
+}
+
+static bool set_number(cJSON *json, const char *key, int64_t value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(json, key);
+    return cJSON_AddNumberToObject(json, key, (double)value);
+}
+
+static bool add_architecture(cJSON *json, const char *name) {
+    cJSON *list = cJSON_CreateStringArray(&name, 1);
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "architectures");
+    if (list && cJSON_AddItemToObject(json, "architectures", list)) return true;
+    cJSON_Delete(list);
+    return false;
+}
+
+// What the outer config says for both goes along; the inner one's own word comes first.
+static bool add_shared(cJSON *json, const cJSON *outer) {
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id", "dtype", "torch_dtype"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *value = json_member(outer, keys[i]);
+        if (!value || json_member(json, keys[i])) continue;
+        cJSON *copy = cJSON_Duplicate(value, true);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, keys[i]);
+        if (copy && cJSON_AddItemToObject(json, keys[i], copy)) continue;
+        cJSON_Delete(copy);
+        return false;
+    }
+    return true;
+}
+
+// The language model alone, as a gemma3_text: what the nested config leaves out is said.
+static cJSON *text_config(const cJSON *config, const ModelDesc *d) {
+    cJSON *json = cJSON_Duplicate(json_member(config, "text_config"), true);
+    const struct {
+        const char *key;
+        int64_t value;
+    } sizes[] = {
+        {"hidden_size", d->dim},           {"intermediate_size", d->ffn_dim},    {"num_hidden_layers", d->layers},
+        {"num_attention_heads", d->heads}, {"num_key_value_heads", d->kv_heads}, {"head_dim", d->head_dim},
+        {"vocab_size", d->vocab}};
+    bool ok = json && set_text(json, "model_type", "gemma3_text") && add_architecture(json, "Gemma3ForCausalLM");
+    for (size_t i = 0; ok && i < sizeof sizes / sizeof *sizes; i++) ok = set_number(json, sizes[i].key, sizes[i].value);
+    if (ok) cJSON_DeleteItemFromObjectCaseSensitive(json, "tie_word_embeddings");
+    if (ok && cJSON_AddBoolToObject(json, "tie_word_embeddings", d->tied) && add_shared(json, config)) return json;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+// ---- what GGUF's engines take for granted
+
+static void settle_all(ModelDesc *d) {
+    d->embed_scale = sqrt((double)d->dim);
+    d->attn_output_bias = d->parallel = d->shared_norm = false;
+}
+
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    settle_all(&model->desc);
+    model->desc.tied = true;
+    return refuse_gguf_factors(model, "gemma", err);
+}
+
+// The scale of the scores is no key: it goes by the number of layers that the largest model has.
+static void settle_later(ModelDesc *d, int64_t largest) {
+    int64_t size = d->layers == largest ? d->dim / d->heads : d->head_dim;
+    settle_all(d);
+    d->norm_place = NORM_AROUND;
+    d->attn_scale = 1 / sqrt((double)size);
+}
+
+static bool settle2(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    const GgufRefusal local = {"rope.freq_base_swa", d->rope.theta};
+    settle_later(d, 46);
+    d->tied = true;
+    if (!d->window) d->window = 4096;
+    if (d->attn_cap == 0) d->attn_cap = 50;
+    if (d->logit_cap == 0) d->logit_cap = 30;
+    return refuse_gguf_factors(model, "gemma2", err) && refuse_gguf(gguf, "gemma2", &local, 1, err);
+}
+
+static bool settle3(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    settle_later(d, 62);
+    d->qk_norm = QK_NORM_HEAD;
+    d->attn_cap = 0;
+    d->rope_local = (Rope){.theta = 1e4, .dims = d->rope.dims};
+    if (!gguf_double(gguf, "gemma3.rope.freq_base_swa", POSITIVE_MIN, POSITIVE_MAX, &d->rope_local.theta, err))
+        return false;
+    for (int64_t i = 0; i < d->layers; i++)
+        if (desc_layer_is(d, i, LAYER_WINDOWED)) d->layer_kinds[i] ^= d->window ? LAYER_LOCAL_ROPE : LAYER_WINDOWED;
+    return refuse_gguf_factors(model, "gemma3", err);
+}
+
+static const GgufArch gguf = {.name = "gemma", .activation = ACT_GELU_TANH, .settle = settle};
+static const GgufArch gguf2 = {.name = "gemma2",
+                               .activation = ACT_GELU_TANH,
+                               .keys = GGUF_KEY_WINDOW | GGUF_KEY_CAPS,
+                               .window_period = 2,
+                               .settle = settle2};
+static const GgufArch gguf3 = {.name = "gemma3",
+                               .activation = ACT_GELU_TANH,
+                               .keys = GGUF_KEY_WINDOW | GGUF_KEY_LOCAL_ROPE | GGUF_KEY_CAPS,
+                               .window_period = 6,
+                               .settle = settle3};
+
 // clang-format off
 #define NAMES_LATER \
     LLAMA_END_NAMES, \
@@ -164,6 +274,7 @@ const Family family_gemma = {
     .names = gemma_names,
     .starts = starts,
     .describe = gemma_describe,
+    .gguf = &gguf,
 };
 const Family family_gemma2 = {
     .name = "gemma2",
@@ -171,6 +282,7 @@ const Family family_gemma2 = {
     .names = later_names,
     .starts = starts,
     .describe = gemma2_describe,
+    .gguf = &gguf2,
 };
 const Family family_gemma3_text = {
     .name = "gemma3_text",
@@ -178,6 +290,7 @@ const Family family_gemma3_text = {
     .names = later_names,
     .starts = starts,
     .describe = gemma3_text_describe,
+    .gguf = &gguf3,
 };
 const Family family_gemma3 = {
     .name = "gemma3",
@@ -185,4 +298,6 @@ const Family family_gemma3 = {
     .names = gemma3_names,
     .starts = gemma3_starts,
     .describe = gemma3_describe,
+    .export_config = text_config,
+    .gguf = &gguf3,
 };

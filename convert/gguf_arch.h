@@ -29,6 +29,10 @@ typedef struct GgufArch {
     NormKind norm_kind;
     Activation activation;
     unsigned keys; // GgufKeys
+    // With GGUF_KEY_WINDOW: of so many layers all but the last are windowed, where attention.sliding_window_pattern
+    // does not say otherwise. 0: which layers are windowed is settled.
+    int64_t window_period;
+    bool window_ignored; // engines read the window and see everything all the same
     // What else engines take for granted, over what the keys and tensors said. NULL: nothing.
     bool (*settle)(const Gguf *gguf, Model *model, Error *err);
 } GgufArch;
@@ -52,6 +56,12 @@ typedef struct GgufRefusal {
     double neutral;
 } GgufRefusal;
 bool refuse_gguf(const Gguf *gguf, const char *architecture, const GgufRefusal *list, size_t count, Error *err);
+
+// An error where the file has rotary factors, which not every architecture's graph looks at.
+bool refuse_gguf_factors(const Model *model, const char *architecture, Error *err);
+
+// What takes the heads to make up the width: whatever the keys say.
+void gguf_square_heads(ModelDesc *desc);
 
 // Of every `period` layers all but the last are windowed (llama.cpp's set_swa_pattern).
 void gguf_window_pattern(ModelDesc *desc, int64_t period);

@@ -209,6 +209,48 @@ void gguf_window_pattern(ModelDesc *d, int64_t period) {
         if (i % period < period - 1) d->layer_kinds[i] |= LAYER_WINDOWED;
 }
 
+static bool read_flag(const GgufValue *v, uint64_t i, bool *flag) {
+    int64_t number = 0;
+    bool ok = v->kind == GGUF_BOOL || gguf_int_at(v, i, &number);
+    *flag = v->kind == GGUF_BOOL ? v->data[i] != 0 : number != 0;
+    return ok;
+}
+
+// One number is a period, a list has a flag for each layer. 0 as a period: every layer.
+static bool read_window_pattern(const Gguf *g, const GgufArch *arch, ModelDesc *d, Error *err) {
+    Key key = key_of(arch->name, "attention.sliding_window_pattern");
+    const GgufValue *v = gguf_find(g, key.text);
+    int64_t period = arch->window_period;
+    if (!v || !v->array) {
+        if (!gguf_int(g, key.text, 0, UINT32_MAX, &period, err)) return false;
+        gguf_window_pattern(d, period ? period : INT64_MAX);
+        return true;
+    }
+    if (v->count < (uint64_t)d->layers)
+        return error_set(err, "metadata \"%s\" has %llu values for %lld layers", key.text, (unsigned long long)v->count,
+                         (long long)d->layers);
+    for (int64_t i = 0; i < d->layers; i++) {
+        bool windowed;
+        if (!read_flag(v, (uint64_t)i, &windowed))
+            return error_set(err, "metadata \"%s\" is no list of flags", key.text);
+        if (windowed) d->layer_kinds[i] |= LAYER_WINDOWED;
+    }
+    return true;
+}
+
+bool refuse_gguf_factors(const Model *m, const char *architecture, Error *err) {
+    if (!model_tensor(m, "rope_freqs.weight")) return true;
+    return error_set(err,
+                     "GGUF's %s has no rotary factors (rope_freqs.weight, which stand for llama3's and some of "
+                     "yarn's scaling)",
+                     architecture);
+}
+
+void gguf_square_heads(ModelDesc *d) {
+    d->head_dim = d->dim / d->heads;
+    d->v_head_dim = 0;
+}
+
 static bool refuse(const Gguf *g, const char *architecture, const char *suffix, double neutral, Error *err) {
     Key key = key_of(architecture, suffix);
     const GgufValue *v = gguf_find(g, key.text);
@@ -328,6 +370,7 @@ bool gguf_describe(const Gguf *g, const GgufArch *arch, Model *model, Error *err
     if (!read_sizes(g, arch->name, model, err) || !read_eps(g, arch, &model->desc, err)) return false;
     look_at_tensors(model);
     if (!read_some(g, arch, model, err) || !read_gelu(g, arch, &model->desc, err)) return false;
+    if (arch->window_period && !read_window_pattern(g, arch, &model->desc, err)) return false;
     if (model->desc.positions == POSITIONS_ROTARY && !read_rope(g, arch, model, err)) return false;
     return !arch->settle || arch->settle(g, model, err);
 }

@@ -10,10 +10,7 @@ Part part_transposed(const ModelDesc *d) {
     return (Part){.transposed = true};
 }
 
-Part part_flat(const ModelDesc *d) {
-    (void)d;
-    return (Part){.flat = true};
-}
+Part part_flat(const ModelDesc *d) { return (Part){.flat = true, .run = d->head_dim}; }
 
 static Part one_of(const ModelDesc *d, int64_t heads) {
     return (Part){.rows = heads * d->head_dim, .run = d->head_dim};

@@ -1,6 +1,7 @@
 // Phi-1, 1.5 and 2 (model_type phi): attention and a plain MLP side by side behind one layer norm, part of each head
 // turned, biases everywhere. Source: transformers' models/phi/modeling_phi.py.
 #include "convert/family.h"
+#include "convert/parts.h"
 
 static bool phi_describe(const cJSON *config, ModelDesc *d, Error *err) {
     bool qk_layernorm = false;
@@ -17,6 +18,36 @@ static bool phi_describe(const cJSON *config, ModelDesc *d, Error *err) {
     d->qk_norm_bias = qk_layernorm;
     return true;
 }
+
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    (void)gguf;
+    gguf_square_heads(d);
+    d->plain_mlp = d->parallel = d->shared_norm = true;
+    d->tied = false;
+    d->qk_norm = QK_NORM_NONE;
+    return refuse_gguf_factors(model, "phi2", err);
+}
+
+// Fused in older files; written apart.
+static const NameMap gguf_names[] = {
+    {"blk.#.attn_q.weight", "blk.#.attn_q.weight"},
+    {"blk.#.attn_k.weight", "blk.#.attn_k.weight"},
+    {"blk.#.attn_v.weight", "blk.#.attn_v.weight"},
+    {"blk.#.attn_q.bias", "blk.#.attn_q.bias"},
+    {"blk.#.attn_k.bias", "blk.#.attn_k.bias"},
+    {"blk.#.attn_v.bias", "blk.#.attn_v.bias"},
+    {"blk.#.attn_qkv.weight", "blk.#.attn_q.weight", part_q},
+    {"blk.#.attn_qkv.weight", "blk.#.attn_k.weight", part_k},
+    {"blk.#.attn_qkv.weight", "blk.#.attn_v.weight", part_v},
+    {"blk.#.attn_qkv.bias", "blk.#.attn_q.bias", part_q},
+    {"blk.#.attn_qkv.bias", "blk.#.attn_k.bias", part_k},
+    {"blk.#.attn_qkv.bias", "blk.#.attn_v.bias", part_v},
+    {0},
+};
+
+static const GgufArch gguf = {
+    .name = "phi2", .names = gguf_names, .norm_kind = NORM_LAYER, .activation = ACT_GELU_TANH, .settle = settle};
 
 static const NameMap names[] = {
     {"model.embed_tokens.weight", "token_embd.weight"},
@@ -54,4 +85,5 @@ const Family family_phi = {
     .names = names,
     .starts = starts,
     .describe = phi_describe,
+    .gguf = &gguf,
 };

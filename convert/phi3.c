@@ -25,6 +25,31 @@ static bool phi3_describe(const cJSON *config, ModelDesc *d, Error *err) {
     return true;
 }
 
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    (void)gguf;
+    gguf_square_heads(d);
+    d->plain_mlp = d->parallel = d->shared_norm = false;
+    if (d->window) desc_set_layers(d, LAYER_WINDOWED);
+    return refuse_gguf_factors(model, "phi3", err);
+}
+
+static const NameMap gguf_names[] = {
+    {"blk.#.attn_qkv.weight", "blk.#.attn_q.weight", part_q},
+    {"blk.#.attn_qkv.weight", "blk.#.attn_k.weight", part_k},
+    {"blk.#.attn_qkv.weight", "blk.#.attn_v.weight", part_v},
+    {"blk.#.ffn_up.weight", "blk.#.ffn_gate.weight", part_gate},
+    {"blk.#.ffn_up.weight", "blk.#.ffn_up.weight", part_up},
+    {0},
+};
+
+static const GgufArch gguf = {.name = "phi3",
+                              .names = gguf_names,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_WINDOW,
+                              .window_ignored = true,
+                              .settle = settle};
+
 static const NameMap names[] = {
     LLAMA_END_NAMES,
     LLAMA_NORM_NAMES,
@@ -46,5 +71,6 @@ const Family family_phi3 = {
     .names = names,
     .starts = starts,
     .describe = phi3_describe,
+    .gguf = &gguf,
     .add_tensors = add_longrope_factors,
 };

@@ -10,6 +10,7 @@ typedef struct Place {
     const Tensor *tensor;
     size_t group;   // which of the scheme's tensors, by first appearance
     int64_t expert; // which of a stack, -1 where it is none
+    int64_t one;    // which of the vectors that were put together in it, -1 where it was not
     Part part;
     bool whole; // the tensor as it is
 } Place;
@@ -17,7 +18,7 @@ typedef struct Place {
 typedef struct Groups {
     Model *names; // a table of the groups' names
     Place *places;
-    size_t count;
+    size_t count, capacity;
 } Groups;
 
 static bool group_find(Groups *g, const char *name, size_t *group, Error *err) {
@@ -33,20 +34,38 @@ static bool group_find(Groups *g, const char *name, size_t *group, Error *err) {
     return false;
 }
 
-static bool place_add(Groups *g, const Model *model, const NameMap *names, const Tensor *t, Error *err) {
+static bool place_add(Groups *g, const Place *place, const char *name, Error *err) {
+    if (!mem_grow(&g->places, g->count, &g->capacity, sizeof *g->places, err)) return false;
+    Place *p = &g->places[g->count++];
+    *p = *place;
+    return group_find(g, name, &p->group, err);
+}
+
+// A vector that was put together from others: a place for each of these.
+static bool place_add_each(Groups *g, const NameMap *m, NameNumbers numbers, Place place, Error *err) {
+    char name[MODEL_NAME];
+    int64_t *one = &numbers.values[numbers.count++];
+    for (*one = 0; *one < place.part.rows / place.part.run; (*one)++) {
+        place.one = *one;
+        if (!place_add(g, &place, name_fill(m->source, &numbers, name, sizeof name), err)) return false;
+    }
+    return true;
+}
+
+static bool tensor_place(Groups *g, const Model *model, const NameMap *names, const Tensor *t, Error *err) {
     NameNumbers numbers;
     char name[MODEL_NAME];
-    Place *p = &g->places[g->count++];
     const NameMap *m = names_find(names, &model->desc, t->name, &numbers);
-    *p = (Place){.tensor = t, .expert = -1, .whole = true};
-    if (!m) return group_find(g, t->name, &p->group, err);
-    int kept = name_numbers(m->source);
-    if (kept < numbers.count) p->expert = numbers.values[kept];
+    Place place = {.tensor = t, .expert = -1, .one = -1, .whole = true};
+    if (!m) return place_add(g, &place, t->name, err);
     if (m->part) {
-        p->part = m->part(&model->desc);
-        p->whole = false;
+        place.part = m->part(&model->desc);
+        place.whole = false;
     }
-    return group_find(g, name_fill(m->source, &numbers, name, sizeof name), &p->group, err);
+    int wanted = name_numbers(m->source);
+    if (wanted > numbers.count) return place_add_each(g, m, numbers, place, err);
+    if (wanted < numbers.count) place.expert = numbers.values[wanted];
+    return place_add(g, &place, name_fill(m->source, &numbers, name, sizeof name), err);
 }
 
 // By group, then expert, in the model's order within.
@@ -83,12 +102,31 @@ static bool types_equal(const Place *p, size_t count, Error *err) {
     return true;
 }
 
+// One of the vectors in a vector, or a vector as the matrix that it was.
+static bool reshape(const Place *p, Tensor *out, Error *err) {
+    const Tensor *t = p->tensor;
+    int64_t run = p->part.run, count = tensor_elements(t) / run;
+    if (t->dims != 1 || t->layout || dtype_is_block(t->type) || tensor_elements(t) % run || p->one >= count)
+        return error_set(err, "tensor %s: is no vector of %lld elements for each head", tensor_label(t),
+                         (long long)run);
+    *out = *t;
+    out->dims = p->one < 0 ? 2 : 1;
+    out->shape[0] = p->one < 0 ? count : run;
+    out->shape[1] = run;
+    if (p->one >= 0) {
+        out->bytes = t->bytes / (size_t)count;
+        out->data += (size_t)p->one * out->bytes;
+    }
+    return tensor_verify(t, err);
+}
+
 // The pieces of one fused tensor, or of one expert's.
 static bool fuse(Regroup *r, const Place *p, size_t count, const CastKernels *kernels, Tensor *out, Error *err) {
     if (count == 1 && p->whole) {
         *out = *p->tensor;
         return p->expert < 0 || tensor_verify(p->tensor, err); // else whoever reads it does
     }
+    if (count == 1 && (p->part.flat || p->one >= 0)) return reshape(p, out, err);
     void *owned, *inner;
     Piece *pieces = mem_alloc(count, sizeof *pieces, err);
     for (size_t i = 0; pieces && i < count; i++) {
@@ -146,9 +184,8 @@ bool regroup(const Model *model, const NameMap *names, bool keep_types, const Ca
              Error *err) {
     Groups g = {.names = model_new("", err)};
     *out = (Regroup){0};
-    g.places = g.names ? mem_alloc(model->tensor_count, sizeof *g.places, err) : NULL;
-    bool ok = g.places;
-    for (size_t i = 0; ok && i < model->tensor_count; i++) ok = place_add(&g, model, names, &model->tensors[i], err);
+    bool ok = g.names;
+    for (size_t i = 0; ok && i < model->tensor_count; i++) ok = tensor_place(&g, model, names, &model->tensors[i], err);
     if (ok) qsort(g.places, g.count, sizeof *g.places, place_compare);
     ok = ok && (out->items = mem_alloc(g.names->tensor_count, sizeof *out->items, err)) &&
          (out->single = mem_alloc(g.names->tensor_count, sizeof *out->single, err));

@@ -23,6 +23,31 @@ static bool stablelm_describe(const cJSON *config, ModelDesc *d, Error *err) {
     return true;
 }
 
+// Whether attention and MLP are side by side is told by the tensors, not by the key.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    (void)gguf;
+    gguf_square_heads(d);
+    d->parallel = d->shared_norm;
+    d->norm_bias = true;
+    d->tied = d->attn_output_bias = false;
+    if (d->qk_norm) d->qk_norm = QK_NORM_HEADS;
+    return refuse_gguf_factors(model, "stablelm", err);
+}
+
+static const NameMap gguf_names[] = {
+    {"blk.#.attn_q_norm.weight", "blk.#.attn_q_norm.weight", part_flat},
+    {"blk.#.attn_k_norm.weight", "blk.#.attn_k_norm.weight", part_flat},
+    {0},
+};
+
+static const GgufArch gguf = {.name = "stablelm",
+                              .names = gguf_names,
+                              .norm_kind = NORM_LAYER,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_PARALLEL,
+                              .settle = settle};
+
 static const NameMap names[] = {
     LLAMA_END_NAMES,
     LLAMA_ATTENTION_NAMES,
@@ -44,4 +69,5 @@ const Family family_stablelm = {
     .names = names,
     .starts = starts,
     .describe = stablelm_describe,
+    .gguf = &gguf,
 };

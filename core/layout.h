@@ -8,7 +8,7 @@
 // row r is the source's row first + r / run * stride + r % run. Where it is transposed, rows are the source's columns.
 // Of a vector the "rows" are its elements.
 typedef struct Part {
-    bool flat; // a whole matrix as one vector; the rest does not matter
+    bool flat; // a whole matrix as one vector; the rest does not matter, but that its rows were `run` long
     bool transposed;
     int64_t rows;               // in all; 0: all from `first` on
     int64_t first, run, stride; // run 0: one run
