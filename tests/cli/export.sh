@@ -120,11 +120,11 @@ refuses "damaged bytes, in several files" 1 "do not match their XXH3 hash" "$TMP
 
 # ---- what came out of a GGUF
 "$NIBBLE" convert -q "$TMP/k.gguf" -o "$TMP/g.nib" >/dev/null
-check "back into GGUF" export_ "$TMP/g.nib" -o "$TMP/g.gguf" >/dev/null
+check "back into GGUF" says "tensors, " export_ "$TMP/g.nib" -o "$TMP/g.gguf"
 check "its tensors are the same" sh -c 'tail -c 1600000 "$TMP/k.gguf" >"$TMP/tail" && tail -c 1600000 "$TMP/g.gguf" | cmp - "$TMP/tail"'
 check "and as many bytes of metadata" [ "$(wc -c <"$TMP/k.gguf")" = "$(wc -c <"$TMP/g.gguf")" ]
-check "a name of the pre-tokenizer in its place" export_ "$TMP/k.gguf" -o "$TMP/pre.gguf" --pre gpt-2 >/dev/null
-check "which is read back" "$NIBBLE" tokenize "$TMP/pre.gguf" --text tests/data/unicode.txt >/dev/null
+check "a name of the pre-tokenizer in its place" says "tensors, " export_ "$TMP/k.gguf" -o "$TMP/pre.gguf" --pre gpt-2
+check "which is read back" says " " "$NIBBLE" tokenize "$TMP/pre.gguf" --text tests/data/unicode.txt
 check "in several files" says "5 files" export_ "$TMP/k.gguf" -o "$TMP/parts.gguf" --split-max-size 500KB
 check "as a directory" says "g-hf/: " export_ "$TMP/g.nib" -o "$TMP/g-hf/"
 ids $kjv >"$TMP/ids.1"
@@ -132,6 +132,19 @@ ids "$TMP/g-hf" >"$TMP/ids.2"
 check "whose tokenizer.json gives the same ids" cmp "$TMP/ids.1" "$TMP/ids.2"
 "$NIBBLE" eval -q $kjv "$TMP/g-hf" --text $kjv/heldout.txt --ctx 128 --windows 4 --json "$TMP/back.json" >/dev/null 2>&1
 check "and which diverges by nothing" grep -qE '"kld_max":[[:space:]]*[0-9.]+e-(0[7-9]|[1-9][0-9])|"kld_max":[[:space:]]*0[,.}]?0*[,}]?$' "$TMP/back.json"
+
+# Rotary factors are a tensor in GGUF; those of Llama 3.1 and 3.2 are known again.
+mkdir "$TMP/scaled"
+cp $kjv/*.safetensors $kjv/tokenizer*.json "$TMP/scaled/"
+for factor in 32 16; do
+    edit='s/"rope_[a-z]*": *{[^}]*}/"rope_scaling": {"rope_type": "llama3", "factor": FACTOR, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}/'
+    tr -d '\n' <$kjv/config.json | sed "$edit; s/FACTOR/$factor/" >"$TMP/scaled/config.json"
+    export_ "$TMP/scaled" -o "$TMP/scaled.$factor.gguf" >/dev/null
+done
+check "llama3's rotary factors become its scaling" says "tensors, " export_ "$TMP/scaled.32.gguf" -o "$TMP/scaled-hf/"
+check "with the same factor" grep -q '"factor":[[:space:]]*32,' "$TMP/scaled-hf/config.json"
+refuses "other factors" 1 "config.json cannot say others" "$TMP/scaled.16.gguf" -o "$TMP/out/x/"
+check "which stay a tensor in GGUF" says "tensors, " export_ "$TMP/scaled.16.gguf" -o "$TMP/scaled.gguf"
 
 # ---- integers in groups
 pack="--to compressed-tensors --group 32"
@@ -144,7 +157,7 @@ check "q4_0 is carried over" says "were carried over as they were" export_ "$TMP
 check "several files of them" says " files, " export_ $kjv -o "$TMP/ct-split/" $pack --split-max-size 500KB
 check "rows of a GGUF's model are put back" sh -c '"$NIBBLE" export -q "$TMP/g.nib" -o "$TMP/g-ct/" --to compressed-tensors --group 32 >/dev/null && cmp "$TMP/g-ct/model.safetensors" "$TMP/ct/model.safetensors"'
 refuses "blocks that would be rounded again" 1 "--requantize rounds it again" "$TMP/q.nib" -o "$TMP/out/x/" $pack --bits 8
-check "--requantize rounds them" export_ "$TMP/q.nib" -o "$TMP/again8/" $pack --bits 8 --requantize >/dev/null
+check "--requantize rounds them" says "tensors, " export_ "$TMP/q.nib" -o "$TMP/again8/" $pack --bits 8 --requantize
 "$tiny" "$TMP/narrow"
 "$tiny" "$TMP/broken" infinite=model.layers.0.mlp.up_proj.weight
 refuses "groups that do not divide a width" 1 "groups of 64 do not divide its width" "$TMP/narrow" -o "$TMP/out/x/" --to gptq --group 64
