@@ -14,6 +14,7 @@ static inline V v_bf16(V x) {
 
 typedef struct Group {
     V x[GROUP_MOST];
+    V inverse; // of the largest magnitude
     int width;
     float top; // the largest code
     bool bf16; // the scale's type
@@ -29,20 +30,23 @@ static inline V code_of(const Group *g, V x, V inverse, V zero) {
     return v_clamp(v_round(x * inverse + zero), 0, g->top);
 }
 
-// Sums over the codes nearest to x * inverse + zero, of c = code - zero: the scale that fits them best is xc / cc, and
-// with any scale d the squared error is that of all zeros less gain = d (2 xc - d cc).
+// Sums over the codes nearest to x * inverse + zero, of c = code - zero, each weighed by x^2: large weights count more
+// in what a model says. The scale that fits them best is xc / cc, and with any scale d the error is that of all zeros
+// less gain = d (2 xc - d cc).
 typedef struct Fit {
-    V x, c, xc, cc;
+    V w, x, c, xc, cc;
 } Fit;
 
 static inline Fit fit(const Group *g, V inverse, V zero) {
-    Fit f = {{0}, {0}, {0}, {0}};
+    Fit f = {{0}, {0}, {0}, {0}, {0}};
     for (int i = 0; i < g->width; i++) {
         V c = code_of(g, g->x[i], inverse, zero) - zero;
-        f.x += g->x[i];
-        f.c += c;
-        f.xc += g->x[i] * c;
-        f.cc += c * c;
+        V w = (g->x[i] * g->inverse) * (g->x[i] * g->inverse);
+        f.w += w;
+        f.x += w * g->x[i];
+        f.c += w * c;
+        f.xc += w * g->x[i] * c;
+        f.cc += w * c * c;
     }
     return f;
 }
@@ -65,7 +69,7 @@ static inline void refine(const Group *g, float least_zero, bool symmetric, Grid
         *gain = best->scale * (2.0f * f.xc - best->scale * f.cc);
         try_fit(g, &f, zero, best, gain);
         if (symmetric) continue;
-        V moved = zero + v_round((f.c - f.x * inverse) / (float)g->width);
+        V moved = zero + v_round((f.c - f.x * inverse) * v_inverse(f.w));
         zero = v_clamp(moved, least_zero, g->top);
         f = fit(g, inverse, zero);
         try_fit(g, &f, zero, best, gain);
@@ -129,6 +133,7 @@ void TARGET_NAME(lanes_groups)(const GroupGrid *grid, const float *x, int64_t co
         int there = count - first < LANES ? (int)(count - first) : LANES;
         for (int l = 0; l < LANES; l++) from[l] = l < there ? x + (first + l) * g.width : zeros_only;
         lanes_load(from, g.width, g.x);
+        g.inverse = v_inverse(v_extreme(g.x, g.width));
         Grid best = grid->symmetric ? search_symmetric(&g) : search_affine(&g, (float)grid->least_zero);
         store(&g, best, there, codes + first * g.width, scales + first, zeros + first);
     }

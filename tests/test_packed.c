@@ -44,9 +44,11 @@ static void fill_groups(float *x, int64_t group) {
     for (int64_t i = 0; i < group; i++) x[4 * group + i] = i == 7 ? -30000 : bell(); // an outlier
 }
 
+// Errors are weighed by the square of what is rounded.
 static double group_error(const float *x, int64_t group, const uint8_t *codes, float scale, uint8_t zero) {
     double sum = 0;
-    for (int64_t i = 0; i < group; i++) sum += pow((double)x[i] - (double)scale * (codes[i] - zero), 2);
+    for (int64_t i = 0; i < group; i++)
+        sum += pow((double)x[i] * ((double)x[i] - (double)scale * (codes[i] - zero)), 2);
     return sum;
 }
 
@@ -55,7 +57,7 @@ static double error_with(const GroupGrid *grid, const float *x, double scale, in
     double sum = 0, top = group_grid_top(grid);
     for (int64_t i = 0; i < grid->group; i++) {
         double c = scale != 0 ? fmin(fmax(nearbyint(x[i] / scale + zero), 0), top) : zero;
-        sum += pow(x[i] - scale * (c - zero), 2);
+        sum += pow((double)x[i] * ((double)x[i] - scale * (c - zero)), 2);
     }
     return sum;
 }
@@ -91,7 +93,7 @@ static void check_grid(const GroupGrid *grid, bool brute) {
         ours += group_error(x + g * grid->group, grid->group, codes + g * grid->group, scales[g], zeros[g]);
         if (brute) best += least_error(grid, x + g * grid->group);
     }
-    if (brute && ours > best * 1.01) fail_msg("squared error %g where %g can be had", ours, best);
+    if (brute && ours > best * 1.01) fail_msg("error %g where %g can be had", ours, best);
     for (int level = 0; level < CPU_LEVELS; level++) {
         GroupsFn *f = groups_function_at((CpuLevel)level);
         if (!f) continue;
