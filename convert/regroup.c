@@ -33,20 +33,20 @@ static bool group_find(Groups *g, const char *name, size_t *group, Error *err) {
     return false;
 }
 
-static bool place_add(Groups *g, const Model *model, const NameMap *names, const Tensor *t, Error *err) {
-    NameNumbers numbers;
-    char name[MODEL_NAME];
+static bool place_add(Groups *g, const Model *model, const NameMap *names, const NameStart *starts, const Tensor *t,
+                      Error *err) {
+    NameFound found;
     Place *p = &g->places[g->count++];
-    const NameMap *m = names_find(names, &model->desc, t->name, &numbers);
     *p = (Place){.tensor = t, .expert = -1, .whole = true};
-    if (!m) return group_find(g, t->name, &p->group, err);
-    int kept = name_numbers(m->source);
-    if (kept < numbers.count) p->expert = numbers.values[kept];
-    if (m->part) {
-        p->part = m->part(&model->desc);
+    if (!names_find(names, starts, &model->desc, t->name, t->source, &found))
+        return group_find(g, t->name, &p->group, err);
+    int kept = name_numbers(found.entry->source);
+    if (kept < found.numbers.count) p->expert = found.numbers.values[kept];
+    if (found.entry->part) {
+        p->part = found.entry->part(&model->desc);
         p->whole = false;
     }
-    return group_find(g, name_fill(m->source, &numbers, name, sizeof name), &p->group, err);
+    return group_find(g, found.source, &p->group, err);
 }
 
 // By group, then expert, in the model's order within.
@@ -142,13 +142,14 @@ static bool item_make(Regroup *r, const char *name, const Place *p, size_t count
     return out->source;
 }
 
-bool regroup(const Model *model, const NameMap *names, bool keep_types, const CastKernels *kernels, Regroup *out,
-             Error *err) {
+bool regroup(const Model *model, const NameMap *names, const NameStart *starts, bool keep_types,
+             const CastKernels *kernels, Regroup *out, Error *err) {
     Groups g = {.names = model_new("", err)};
     *out = (Regroup){0};
     g.places = g.names ? mem_alloc(model->tensor_count, sizeof *g.places, err) : NULL;
     bool ok = g.places;
-    for (size_t i = 0; ok && i < model->tensor_count; i++) ok = place_add(&g, model, names, &model->tensors[i], err);
+    for (size_t i = 0; ok && i < model->tensor_count; i++)
+        ok = place_add(&g, model, names, starts, &model->tensors[i], err);
     if (ok) qsort(g.places, g.count, sizeof *g.places, place_compare);
     ok = ok && (out->items = mem_alloc(g.names->tensor_count, sizeof *out->items, err)) &&
          (out->single = mem_alloc(g.names->tensor_count, sizeof *out->single, err));
