@@ -131,7 +131,7 @@ static bool add_rope_factors(Job *job, Error *err) {
 }
 
 static bool add_items(Job *job, Error *err) {
-    if (!regroup(job->model, job->arch->names, true, &job->options->kernels, &job->groups, err))
+    if (!regroup(job->model, job->arch->names, NULL, true, &job->options->kernels, &job->groups, err))
         return error_prefix(err, "%s", job->model->path);
     size_t most = job->groups.count + 1;
     job->items = mem_alloc(most, sizeof *job->items, err);

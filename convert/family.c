@@ -65,7 +65,8 @@ const Family *family_by_name(const char *name) {
 
 const char *family_source_name(const Family *family, const ModelDesc *desc, const char *internal, char *buf,
                                size_t size) {
-    NameNumbers numbers;
-    const NameMap *m = names_find(family->names, desc, internal, &numbers);
-    return m ? name_fill(m->source, &numbers, buf, size) : internal;
+    NameFound found;
+    if (!names_find(family->names, NULL, desc, internal, NULL, &found)) return internal;
+    snprintf(buf, size, "%s", found.source);
+    return buf;
 }

@@ -43,10 +43,36 @@ int name_numbers(const char *pattern) {
     return n;
 }
 
-const NameMap *names_find(const NameMap *names, const ModelDesc *desc, const char *internal, NameNumbers *numbers) {
-    for (const NameMap *m = names; m && m->source; m++)
-        if (m->internal && (!m->when || m->when(desc)) && name_match(m->internal, internal, numbers)) return m;
-    return NULL;
+// Whether `source` is the name, or the name begun in another way.
+static bool is_name(const char *name, const NameStart *starts, const char *source) {
+    if (strcmp(name, source) == 0) return true;
+    for (; starts && starts->to; starts++) {
+        size_t to = strlen(starts->to), from = strlen(starts->from);
+        if (strncmp(name, starts->to, to) == 0 && strncmp(source, starts->from, from) == 0 &&
+            strcmp(name + to, source + from) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool names_find(const NameMap *names, const NameStart *starts, const ModelDesc *desc, const char *internal,
+                const char *source, NameFound *found) {
+    NameNumbers numbers;
+    char name[MODEL_NAME];
+    found->entry = NULL;
+    for (const NameMap *m = names; m && m->source; m++) {
+        if (!m->internal || (m->when && !m->when(desc)) || !name_match(m->internal, internal, &numbers)) continue;
+        bool fits = source && is_name(name_fill(m->source, &numbers, name, sizeof name), starts, source);
+        if (found->entry && !fits) continue;
+        found->entry = m;
+        found->numbers = numbers;
+        if (fits)
+            snprintf(found->source, sizeof found->source, "%s", source);
+        else
+            name_fill(m->source, &numbers, found->source, sizeof found->source);
+        if (fits || !source) return true;
+    }
+    return found->entry;
 }
 
 // Gives the model a tensor under a name of its own, and what it is made of.

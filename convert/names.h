@@ -41,8 +41,16 @@ bool name_match(const char *pattern, const char *name, NameNumbers *numbers);
 const char *name_fill(const char *pattern, const NameNumbers *numbers, char *buf, size_t size);
 int name_numbers(const char *pattern);
 
-// The first entry for an internal name, and the numbers in it; NULL: there is none.
-const NameMap *names_find(const NameMap *names, const ModelDesc *desc, const char *internal, NameNumbers *numbers);
+typedef struct NameFound {
+    const NameMap *entry;
+    NameNumbers numbers;     // in the internal name
+    char source[MODEL_NAME]; // what it stands for in the source
+} NameFound;
+
+// The entry for an internal name: that which `source`, the name that it was read from, fits, begun as it may be; else,
+// or where that is NULL, the first. False: there is none.
+bool names_find(const NameMap *names, const NameStart *starts, const ModelDesc *desc, const char *internal,
+                const char *source, NameFound *found);
 
 // Fits every entry whose source is this tensor's name (its .source), and adds what it stands for to the model: names
 // and layouts are new, the bytes are the source's. Sets *known to whether there is such an entry.

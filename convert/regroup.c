@@ -52,20 +52,20 @@ static bool place_add_each(Groups *g, const NameMap *m, NameNumbers numbers, Pla
     return true;
 }
 
-static bool tensor_place(Groups *g, const Model *model, const NameMap *names, const Tensor *t, Error *err) {
-    NameNumbers numbers;
-    char name[MODEL_NAME];
-    const NameMap *m = names_find(names, &model->desc, t->name, &numbers);
+static bool tensor_place(Groups *g, const Model *model, const NameMap *names, const NameStart *starts, const Tensor *t,
+                         Error *err) {
+    NameFound found;
     Place place = {.tensor = t, .expert = -1, .one = -1, .whole = true};
-    if (!m) return place_add(g, &place, t->name, err);
+    if (!names_find(names, starts, &model->desc, t->name, t->source, &found)) return place_add(g, &place, t->name, err);
+    const NameMap *m = found.entry;
     if (m->part) {
         place.part = m->part(&model->desc);
         place.whole = false;
     }
     int wanted = name_numbers(m->source);
-    if (wanted > numbers.count) return place_add_each(g, m, numbers, place, err);
-    if (wanted < numbers.count) place.expert = numbers.values[wanted];
-    return place_add(g, &place, name_fill(m->source, &numbers, name, sizeof name), err);
+    if (wanted > found.numbers.count) return place_add_each(g, m, found.numbers, place, err);
+    if (wanted < found.numbers.count) place.expert = found.numbers.values[wanted];
+    return place_add(g, &place, found.source, err);
 }
 
 // By group, then expert, in the model's order within.
@@ -180,12 +180,13 @@ static bool item_make(Regroup *r, const char *name, const Place *p, size_t count
     return out->source;
 }
 
-bool regroup(const Model *model, const NameMap *names, bool keep_types, const CastKernels *kernels, Regroup *out,
-             Error *err) {
+bool regroup(const Model *model, const NameMap *names, const NameStart *starts, bool keep_types,
+             const CastKernels *kernels, Regroup *out, Error *err) {
     Groups g = {.names = model_new("", err)};
     *out = (Regroup){0};
     bool ok = g.names;
-    for (size_t i = 0; ok && i < model->tensor_count; i++) ok = tensor_place(&g, model, names, &model->tensors[i], err);
+    for (size_t i = 0; ok && i < model->tensor_count; i++)
+        ok = tensor_place(&g, model, names, starts, &model->tensors[i], err);
     if (ok) qsort(g.places, g.count, sizeof *g.places, place_compare);
     ok = ok && (out->items = mem_alloc(g.names->tensor_count, sizeof *out->items, err)) &&
          (out->single = mem_alloc(g.names->tensor_count, sizeof *out->single, err));

@@ -14,11 +14,11 @@ typedef struct Regroup {
     size_t memory_count, memory_capacity;
 } Regroup;
 
-// Names that the scheme does not have stay as they are. Pieces of different types become f32 or, with `keep_types`, are
-// an error: what is to go into one tensor must be of one type. The model must outlive the result. Free with
-// regroup_free, also after a failure.
-bool regroup(const Model *model, const NameMap *names, bool keep_types, const CastKernels *kernels, Regroup *out,
-             Error *err);
+// Names that the scheme does not have stay as they are, and those that begin otherwise in the source (`starts`) do so.
+// Pieces of different types become f32 or, with `keep_types`, are an error: what is to go into one tensor must be of
+// one type. The model must outlive the result. Free with regroup_free, also after a failure.
+bool regroup(const Model *model, const NameMap *names, const NameStart *starts, bool keep_types,
+             const CastKernels *kernels, Regroup *out, Error *err);
 void regroup_free(Regroup *r);
 
 #endif
