@@ -1,6 +1,7 @@
 # Nibble: plain make.
 #   make           the program, at build/release/nibble
 #   make test      every test (installs the packages it needs first, where it can); T=quant: those whose name has "quant"
+#   make fuzz      each fuzz target for TIME=600 seconds, with clang; TARGET=gguf: that one (docs/testing.md)
 #   make demo      converts, quantizes and evaluates the checkpoint that the repository carries
 #   make install   to PREFIX (/usr/local), under DESTDIR
 #   make clean, make format
@@ -20,9 +21,15 @@ CFLAGS   ?= -g
 WARN     := -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wconversion -Wno-sign-conversion
 comma    := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+OPENMP   := -fopenmp
+# Set by `make fuzz`, CC being clang. Nothing that it runs has threads of OpenMP, whose library clang may lack.
+ifdef FUZZ
+SANFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPENMP   := -Wno-unknown-pragmas
+endif
 # No contraction and no reassociation: the same source gives the same digits on every instruction set.
 override CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno $(WARN) $(SANFLAGS) \
-                   -fopenmp -pthread -I. $(PKG_CFLAGS)
+                   $(OPENMP) -pthread -I. $(PKG_CFLAGS)
 LDLIBS   := $(PKG_LIBS) -lm
 
 # ---- what is compiled
@@ -48,6 +55,10 @@ FLAGS_amx    := $(FLAGS_avx512) -mamx-tile -mamx-bf16
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(foreach t,$(TARGETS),$(MULTI:%.c=$(BUILD)/%.$(t).o))
 LIBRARY  := $(filter-out $(BUILD)/cli/%,$(OBJECTS))
 PROGRAMS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*.c))
+FUZZERS  := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS  := $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
+# What readers and tokenizers consist of: the linker takes what a target needs.
+FUZZED   := $(shell grep -L 'omp\.h' $(filter core/% formats/% convert/% eval/%,$(SOURCES)))
 
 all: $(BUILD)/nibble
 
@@ -78,6 +89,17 @@ $(BUILD)/tests/test_quant_job: $(BUILD)/cli/quant_job.o $(BUILD)/cli/quant_repor
 $(PROGRAMS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+# A fuzz target over its committed inputs (tests/fuzz/replay.c), and the same under libFuzzer. Files are not mapped but
+# copied (tests/fuzz/fuzz.c), so that a read behind the end of one shows.
+COPIED := -Wl,--wrap=mmap,--wrap=munmap,--wrap=madvise
+$(REPLAYS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(COPIED) -o $@ $^ $(LDLIBS)
+$(BUILD)/fuzzed.a: $(FUZZED:%.c=$(BUILD)/%.o)
+	rm -f $@ && ar rcs $@ $^
+$(FUZZERS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/fuzzed.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $(COPIED) -o $@ $^ $(LDLIBS)
+$(addprefix $(BUILD)/fuzz_,safetensors nib tokenizer_json vocab_merges config index): $(BUILD)/tests/fuzz/json_mutator.o
+
 packages:
 	@pkg-config --exists $(PKGS) || { echo "packages are missing: run scripts/install-deps.sh"; exit 1; }
 
@@ -90,12 +112,16 @@ test:
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all programs
 	@$(if $(SAN),NO_TIME=1 )sh tests/run.sh $(BUILD) $(T)
 
+fuzz:
+	@scripts/install-deps.sh
+	@CLANG=$(CLANG) MAKE="$(MAKE)" sh tests/fuzz/fuzz.sh $(TIME) $(if $(TARGET),fuzz_$(TARGET:fuzz_%=%),$(FUZZERS))
+
 demo:
 	@scripts/install-deps.sh
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@NIBBLE=$(BUILD)/nibble sh scripts/demo.sh
 
-programs: $(PROGRAMS)
+programs: $(PROGRAMS) $(REPLAYS)
 
 install: all
 	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
@@ -103,12 +129,15 @@ install: all
 	install -m 644 docs/nibble.1 $(DESTDIR)$(PREFIX)/share/man/man1/nibble.1
 
 format:
-	clang-format -i $(wildcard $(ROOMS:%=%/*.[ch]) tests/*.[ch])
+	clang-format -i $(wildcard $(ROOMS:%=%/*.[ch]) tests/*.[ch] tests/fuzz/*.[ch])
 
 clean:
 	rm -rf build
 
--include $(OBJECTS:.o=.d) $(PROGRAMS:=.d)
-.PHONY: all test demo programs packages install format clean
+-include $(OBJECTS:.o=.d) $(PROGRAMS:=.d) $(REPLAYS:=.d) $(BUILD)/tests/fuzz/fuzz.d $(BUILD)/tests/fuzz/replay.d
+CLANG ?= clang
+TIME  ?= 600
+
+.PHONY: all test fuzz demo programs packages install format clean
 # Keep the test programs' objects, so that a second `make test` builds nothing.
 .SECONDARY:

@@ -92,6 +92,8 @@ static int run(int argc, char **argv) {
         {"keep-undivided", 0, OPT_FLAG, &pack.keep_undivided, NULL,
          "... matrices whose width groups do not divide stay in 16 bits", 0, 0},
         {"requantize", 0, OPT_FLAG, &pack.requantize, NULL, "... round what is quantized already", 0, 0},
+        {"context", 0, OPT_INT, &o.context, "N", "GGUF: say that the model is made for N tokens, if that is less", 1,
+         1 << 30},
         {"pre", 0, OPT_TEXT, &o.pre, "NAME", "GGUF: llama.cpp's name of the pre-tokenizer (default: found out)", 0, 0},
         {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
@@ -110,7 +112,8 @@ static int run(int argc, char **argv) {
                            dtype);
     if (split && (!size_parse(split, &o.split) || o.split == 0))
         return usage_error(&command_export, "--split-max-size %s: is not a size such as 2GB or 500MiB", split);
-    if (o.pre && target != TO_GGUF) return usage_error(&command_export, "--pre is for GGUF alone");
+    if ((o.pre || o.context) && target != TO_GGUF)
+        return usage_error(&command_export, "--pre and --context are for GGUF alone");
     pack.layout = target == TO_GPTQ ? PACK_GPTQ : PACK_COMPRESSED_TENSORS;
     pack.grid = (GroupGrid){.bits = bits ? (int)bits : 4,
                             .group = group ? group : 128,

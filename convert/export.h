@@ -22,6 +22,7 @@ typedef struct ExportOptions {
     CastKernels kernels;
     uint64_t split;         // the most bytes that a file of weights may have; 0: GGUF any number, Hugging Face 5 GB
     const ExportPack *pack; // Hugging Face: NULL: all is plain
+    int64_t context;        // GGUF: what the file says that the model is made for, if less; 0: what it is
     const char *pre;        // GGUF: the pre-tokenizer's name; NULL: by the tokenizer
 } ExportOptions;
 

@@ -24,8 +24,9 @@ typedef struct Job {
     const Model *model;
     const ExportOptions *options;
     const GgufArch *arch;
-    bool from_gguf; // the model came out of a GGUF file: its metadata goes back as it was
-    Regroup groups; // its tensors as GGUF has them
+    ModelDesc *desc; // as the file will say it
+    bool from_gguf;  // the model came out of a GGUF file: its metadata goes back as it was
+    Regroup groups;  // its tensors as GGUF has them
     ExportItem *items;
     Tensor *tensors; // the items' .out, as the writer wants them
     size_t count;
@@ -45,6 +46,25 @@ static bool find_architecture(Job *job, Error *err) {
     return error_set(err,
                      "%s: models of the family %s cannot be exported to GGUF; a Hugging Face directory can be made",
                      job->model->path, job->model->desc.family);
+}
+
+// With a shorter context; windows as long as that are none.
+static bool make_description(Job *job, Error *err) {
+    ModelDesc *d = job->desc = mem_alloc(1, sizeof *d, err);
+    int64_t context = job->options->context;
+    if (!d) return false;
+    *d = job->model->desc;
+    if (context && job->from_gguf)
+        return error_set(err, "%s: came out of a GGUF file, whose metadata is kept as it is; leave --context away",
+                         job->model->path);
+    if (!context || context >= d->context) return true;
+    if (d->positions == POSITIONS_LEARNED)
+        return error_set(err, "%s: has learned positions; --context cannot shorten them", job->model->path);
+    d->context = context;
+    if (context > d->window) return true;
+    d->window = 0;
+    for (int64_t i = 0; i < d->layers; i++) d->layer_kinds[i] &= (uint8_t)~LAYER_WINDOWED;
+    return true;
 }
 
 // ---- tensors
@@ -163,8 +183,8 @@ static bool add_meta(Job *job, Error *err) {
     gguf_meta_text(meta, "general.type", "model", strlen("model"));
     add_name(job);
     add_file_keys(job);
-    gguf_add_description(meta, &job->model->desc, job->arch);
-    return (gguf_check(meta, job->tensors, job->count, job->arch, job->model, err) ||
+    gguf_add_description(meta, job->desc, job->arch);
+    return (gguf_check(meta, job->tensors, job->count, job->arch, job->desc, err) ||
             error_prefix(err, "%s", job->model->path)) &&
            gguf_add_tokenizer(meta, job->model, job->options->pre, err);
 }
@@ -265,7 +285,7 @@ static bool write_all(Job *job, const char *path, Error *err) {
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err) {
     Job job = {.model = model, .options = options};
-    bool ok = find_architecture(&job, err) && add_items(&job, err);
+    bool ok = find_architecture(&job, err) && make_description(&job, err) && add_items(&job, err);
     ok = ok && (job.from_gguf ? copy_meta : add_meta)(&job, err);
     ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
     ok = ok && plan_files(&job, err) && write_all(&job, path, err);
@@ -273,6 +293,7 @@ bool model_export_gguf(const Model *model, const char *path, const ExportOptions
     gguf_meta_free(&job.meta);
     mem_free(job.split.starts);
     mem_free(job.rope_factors);
+    mem_free(job.desc);
     regroup_free(&job.groups);
     mem_free(job.tensors);
     mem_free(job.items);

@@ -67,6 +67,11 @@ static bool is_alike(const cJSON *a, const cJSON *b) {
 
 static bool differs(const cJSON *wanted, const cJSON *found, const char *key, const GgufArch *arch, Error *err) {
     const cJSON *w = json_member(wanted, key), *f = json_member(found, key);
+    if (strcmp(key, "windowed_layers") == 0)
+        return error_set(err,
+                         "GGUF's %s has no layers that see a window (sliding_window) only: give --context N, at most "
+                         "the window, or export to a Hugging Face directory",
+                         arch->name);
     char *is = w ? cJSON_PrintUnformatted(w) : NULL, *taken = f ? cJSON_PrintUnformatted(f) : NULL;
     error_set(err,
               "GGUF's %s cannot say what this model is: its %s is %.120s, engines take it to be %.120s; export to a "
@@ -94,7 +99,7 @@ static bool compare_descriptions(ModelDesc *wanted, ModelDesc *found, const Gguf
     return ok;
 }
 
-bool gguf_check(const GgufMeta *meta, const Tensor *tensors, size_t count, const GgufArch *arch, const Model *model,
+bool gguf_check(const GgufMeta *meta, const Tensor *tensors, size_t count, const GgufArch *arch, const ModelDesc *desc,
                 Error *err) {
     size_t size;
     Gguf g = {0};
@@ -104,7 +109,7 @@ bool gguf_check(const GgufMeta *meta, const Tensor *tensors, size_t count, const
     ModelDesc *wanted = shadow ? mem_alloc(1, sizeof *wanted, err) : NULL;
     bool ok = wanted && add_tensors(shadow, tensors, count, err) && gguf_read(bytes, size, NULL, &g, err);
     if (ok) {
-        *wanted = model->desc;
+        *wanted = *desc;
         ok = gguf_describe(&g, arch, shadow, err) && compare_descriptions(wanted, &shadow->desc, arch, err);
         gguf_free(&g);
     }

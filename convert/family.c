@@ -11,6 +11,7 @@ static const Family *const families[] = {
     &family_phi3,    &family_stablelm,    &family_cohere,      &family_cohere2,
     &family_gpt2,    &family_bloom,       &family_opt,         &family_gptj,
     &family_gptneox, &family_falcon,      &family_refined_web, &family_refined_web_model,
+    &family_gpt_oss, &family_deepseek_v2, &family_deepseek_v3, &family_kimi_k2,
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

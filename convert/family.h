@@ -16,7 +16,7 @@ typedef struct Family {
     bool (*add_tensors)(const cJSON *config, Model *model, Error *err);
     // Tensors to leave out though the names have them (layers beyond the last, for predicting further ahead); NULL:
     // none.
-    bool (*leave_out)(const ModelDesc *desc, const char *source);
+    bool (*leave_out)(const cJSON *config, const ModelDesc *desc, const char *source);
     const GgufArch *gguf; // what GGUF makes of it; NULL: it has no such architecture
 } Family;
 
@@ -29,6 +29,8 @@ extern const Family family_stablelm;
 extern const Family family_cohere, family_cohere2;
 extern const Family family_gpt2, family_bloom, family_opt, family_gptj, family_gptneox;
 extern const Family family_falcon, family_refined_web, family_refined_web_model;
+extern const Family family_gpt_oss;
+extern const Family family_deepseek_v2, family_deepseek_v3, family_kimi_k2;
 
 // By model_type, else by architecture; the message names the family asked for and those supported.
 const Family *family_find(const cJSON *config, Error *err);

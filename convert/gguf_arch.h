@@ -40,7 +40,7 @@ void gguf_add_description(GgufMeta *meta, const ModelDesc *desc, const GgufArch 
 
 // Reads back what engines will make of metadata and tensors (GGUF's names and shapes): an error naming the first thing
 // that differs from what the model is.
-bool gguf_check(const GgufMeta *meta, const Tensor *tensors, size_t count, const GgufArch *arch, const Model *model,
+bool gguf_check(const GgufMeta *meta, const Tensor *tensors, size_t count, const GgufArch *arch, const ModelDesc *desc,
                 Error *err);
 
 // ---- for settle

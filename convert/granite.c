@@ -25,10 +25,16 @@ static bool granite_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const GgufArch gguf = {.name = "granite",
+                              .neighbours = true,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_MULTIPLIERS | GGUF_KEY_LOGIT_DIVIDE};
+
 const Family family_granite = {
     .name = "granite",
     .architecture = "GraniteForCausalLM",
     .names = names,
     .starts = starts,
     .describe = granite_describe,
+    .gguf = &gguf,
 };

@@ -8,19 +8,24 @@ static bool llama_describe(const cJSON *config, ModelDesc *desc, Error *err) {
            describe_attention_bias(config, desc, err) && json_bool(config, "mlp_bias", &desc->mlp_bias, err);
 }
 
-// GGUF's "llama" is Llama, Mistral and, with experts, Mixtral.
+// GGUF's "llama" is Llama, Mistral and, with experts, Mixtral: the chosen ones' weights are divided by their sum.
 static bool settle(const Gguf *gguf, Model *model, Error *err) {
     static const GgufRefusal refused[] = {
-        {"expert_count", 0},           {"attention.sliding_window", 0},
-        {"attention.scale", 0},        {"logit_scale", 0},
-        {"embedding_scale", 0},        {"residual_scale", 0},
-        {"attn_logit_softcapping", 0}, {"attention.clamp_kqv", 0},
+        {"attention.sliding_window", 0}, {"attention.scale", 0}, {"logit_scale", 0},
+        {"embedding_scale", 0},          {"residual_scale", 0},  {"attn_logit_softcapping", 0},
+        {"attention.clamp_kqv", 0},
     };
-    (void)model;
+    if (model->desc.experts.count) model->desc.experts.normalized = true;
     return refuse_gguf(gguf, "llama", refused, sizeof refused / sizeof *refused, err);
 }
 
-static const GgufArch gguf = {.name = "llama", .neighbours = true, .activation = ACT_SILU, .settle = settle};
+static const NameMap gguf_names[] = {GGUF_EXPERT_NAMES, {0}};
+const GgufArch gguf_llama = {.name = "llama",
+                             .names = gguf_names,
+                             .neighbours = true,
+                             .activation = ACT_SILU,
+                             .keys = GGUF_KEY_EXPERTS,
+                             .settle = settle};
 
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
@@ -31,5 +36,5 @@ const Family family_llama = {
     .names = names,
     .starts = starts,
     .describe = llama_describe,
-    .gguf = &gguf,
+    .gguf = &gguf_llama,
 };

@@ -44,4 +44,14 @@
 #define LLAMA_STARTS                                                                                                   \
     { "", "model." }
 
+// GGUF's stacks of experts.
+#define GGUF_EXPERT_NAMES                                                                                              \
+    {"blk.#.ffn_gate_exps.weight", "blk.#.ffn_gate.#.weight"}, {"blk.#.ffn_up_exps.weight", "blk.#.ffn_up.#.weight"},  \
+    {                                                                                                                  \
+        "blk.#.ffn_down_exps.weight", "blk.#.ffn_down.#.weight"                                                        \
+    }
+
+// Llama's architecture in GGUF, which Mistral and Mixtral share.
+extern const GgufArch gguf_llama;
+
 #endif

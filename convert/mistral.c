@@ -19,4 +19,5 @@ const Family family_mistral = {
     .names = names,
     .starts = starts,
     .describe = mistral_describe,
+    .gguf = &gguf_llama,
 };

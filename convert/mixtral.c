@@ -34,4 +34,5 @@ const Family family_mixtral = {
     .names = names,
     .starts = starts,
     .describe = mixtral_describe,
+    .gguf = &gguf_llama,
 };

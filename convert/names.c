@@ -58,14 +58,18 @@ static bool add_named(Model *model, const Tensor *t, const char *name, const cha
     return false;
 }
 
+// In blocks, or put together by a decoder.
+static bool is_encoded(const Tensor *t) { return dtype_is_block(t->type) || t->layout; }
+
 // The part of t that an entry is about, under the name that these numbers give.
 static bool add_part(const NameMap *m, const NameNumbers *numbers, const Tensor *t, const char *source, Model *model,
                      Error *err) {
     char name[MODEL_NAME];
     Tensor out = *t;
     void *owned = NULL;
-    if (m->part) {
-        Part part = m->part(&model->desc);
+    PartFn *fn = m->encoded && is_encoded(t) ? m->encoded : m->part;
+    if (fn) {
+        Part part = fn(&model->desc);
         if (!tensor_part(t, &part, &out, &owned, err)) return false;
         out.has_hash = false;
     }

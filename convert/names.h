@@ -17,6 +17,7 @@ typedef struct NameMap {
     const char *source;   // "model.layers.#.self_attn.q_proj.weight"
     const char *internal; // "blk.#.attn_q.weight"; NULL: known, not needed, left out
     PartFn *part;         // NULL: the whole tensor as it is
+    PartFn *encoded;      // in its place for a tensor that was encoded, where that changes the order of its rows
 } NameMap;
 
 // Another way that names begin: `from` at a name's start stands for `to`.

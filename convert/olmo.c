@@ -17,10 +17,14 @@ static bool olmo_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const GgufArch gguf = {
+    .name = "olmo", .neighbours = true, .norm_kind = NORM_LAYER, .activation = ACT_SILU, .keys = GGUF_KEY_CLAMP};
+
 const Family family_olmo = {
     .name = "olmo",
     .architecture = "OlmoForCausalLM",
     .names = names,
     .starts = starts,
     .describe = olmo_describe,
+    .gguf = &gguf,
 };

@@ -22,10 +22,13 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const GgufArch gguf = {.name = "olmo2", .activation = ACT_SILU};
+
 const Family family_olmo2 = {
     .name = "olmo2",
     .architecture = "Olmo2ForCausalLM",
     .names = names,
     .starts = starts,
     .describe = olmo2_describe,
+    .gguf = &gguf,
 };

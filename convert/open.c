@@ -41,9 +41,10 @@ static bool same_bytes(const Tensor *a, const Tensor *b) {
            memcmp(a->data, b->data, a->bytes) == 0;
 }
 
-static bool add_tensor(Model *model, const Family *family, const TensorFile *shard, const Tensor *t, Error *err) {
+static bool add_tensor(Model *model, const Family *family, const cJSON *config, const TensorFile *shard,
+                       const Tensor *t, Error *err) {
     bool known;
-    if (family->leave_out && family->leave_out(&model->desc, t->source)) return true;
+    if (family->leave_out && family->leave_out(config, &model->desc, t->source)) return true;
     if (!names_add(family->names, family->starts, t, model, &known, err))
         return error_prefix(err, "%s", shard->map->path);
     return known ||
@@ -89,7 +90,7 @@ static bool add_weights(Model *model, const Family *family, const cJSON *config,
     for (size_t s = 0; s < w->count; s++) {
         TensorFile *shard = w->shards[s];
         for (size_t i = 0; i < shard->count; i++)
-            if (&shard->tensors[i] != tied_head && !add_tensor(model, family, shard, &shard->tensors[i], err))
+            if (&shard->tensors[i] != tied_head && !add_tensor(model, family, config, shard, &shard->tensors[i], err))
                 return false;
         if (!model_add_map(model, shard->map, err)) return false;
         model->file_bytes += shard->map->size;

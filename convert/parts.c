@@ -1,5 +1,10 @@
 #include "convert/parts.h"
 
+Part part_whole(const ModelDesc *d) {
+    (void)d;
+    return (Part){0};
+}
+
 Part part_transposed(const ModelDesc *d) {
     (void)d;
     return (Part){.transposed = true};

@@ -4,6 +4,7 @@
 
 #include "convert/names.h"
 
+PartFn part_whole;
 PartFn part_transposed; // [in, out]: GPT-2's Conv1D
 
 PartFn part_flat; // a norm of heads, [heads, head_dim]

@@ -14,10 +14,13 @@ static bool qwen2_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const GgufArch gguf = {.name = "qwen2", .activation = ACT_SILU};
+
 const Family family_qwen2 = {
     .name = "qwen2",
     .architecture = "Qwen2ForCausalLM",
     .names = names,
     .starts = starts,
     .describe = qwen2_describe,
+    .gguf = &gguf,
 };

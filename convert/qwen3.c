@@ -17,10 +17,13 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const GgufArch gguf = {.name = "qwen3", .activation = ACT_SILU};
+
 const Family family_qwen3 = {
     .name = "qwen3",
     .architecture = "Qwen3ForCausalLM",
     .names = names,
     .starts = starts,
     .describe = qwen3_describe,
+    .gguf = &gguf,
 };

@@ -51,10 +51,24 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const NameMap gguf_names[] = {GGUF_EXPERT_NAMES, {0}};
+
+// Engines divide the chosen ones' weights by their sum whatever a file says.
+static bool settle(const Gguf *g, Model *model, Error *err) {
+    (void)g;
+    (void)err;
+    model->desc.experts.normalized = true;
+    return true;
+}
+
+static const GgufArch gguf = {
+    .name = "qwen3moe", .names = gguf_names, .activation = ACT_SILU, .keys = GGUF_KEY_EXPERTS, .settle = settle};
+
 const Family family_qwen3_moe = {
     .name = "qwen3_moe",
     .architecture = "Qwen3MoeForCausalLM",
     .names = names,
     .starts = starts,
     .describe = qwen3_moe_describe,
+    .gguf = &gguf,
 };

@@ -50,10 +50,21 @@ static bool smollm3_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+// Every fourth layer is without positions, whatever a file says.
+static bool settle(const Gguf *g, Model *model, Error *err) {
+    (void)g;
+    (void)err;
+    for (int64_t i = 3; i < model->desc.layers; i += 4) model->desc.layer_kinds[i] |= LAYER_UNTURNED;
+    return true;
+}
+
+static const GgufArch gguf = {.name = "smollm3", .neighbours = true, .activation = ACT_SILU, .settle = settle};
+
 const Family family_smollm3 = {
     .name = "smollm3",
     .architecture = "SmolLM3ForCausalLM",
     .names = names,
     .starts = starts,
     .describe = smollm3_describe,
+    .gguf = &gguf,
 };

@@ -35,10 +35,13 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const GgufArch gguf = {.name = "starcoder2", .norm_kind = NORM_LAYER, .activation = ACT_GELU_TANH};
+
 const Family family_starcoder2 = {
     .name = "starcoder2",
     .architecture = "Starcoder2ForCausalLM",
     .names = names,
     .starts = starts,
     .describe = starcoder2_describe,
+    .gguf = &gguf,
 };

@@ -33,7 +33,7 @@ void mem_free(void *p) { free(p); }
 
 char *mem_text(const char *s, size_t n, Error *err) {
     char *copy = mem_alloc(n + 1, 1, err);
-    if (copy) memcpy(copy, s, n);
+    if (copy && n) memcpy(copy, s, n);
     return copy;
 }
 

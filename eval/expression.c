@@ -5,9 +5,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     MATCH_LIMIT = 20000000,    // backtracks from one starting point: a second or so, then it is an error
+    CHEAP_LIMIT = 10000,       // backtracks beyond which the clock is looked at,
+    CLOCK_EVERY = 64,          // as it is after so many matches
+    BASE_SECONDS = 1,          // of a thread's time that matching may take, with one expression after another,
+    BYTES_A_SECOND = 200000,   // and how many bytes it must get through in each second more
     HEAP_LIMIT_KIB = 1 << 19,  // of the interpreter, where the compiled code's stack is not enough
     JIT_STACK_BYTES = 1 << 20, // grows to this from 32 KiB as needed
 };
@@ -21,6 +26,9 @@ struct ExpressionScratch {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack; // NULL where PCRE2 has no JIT
+    double started;         // the thread's clock when the first match was looked for; below 0: none was
+    double bytes;           // that matches were looked for in, each time counted
+    unsigned calls;
 };
 
 Expression *expression_new(const char *pattern, size_t size, Error *err) {
@@ -75,7 +83,7 @@ ExpressionScratch *expression_scratch_new(Error *err) {
         error_set(err, "out of memory");
         return NULL;
     }
-    pcre2_set_match_limit(s->context, MATCH_LIMIT);
+    s->started = -1;
     pcre2_set_heap_limit(s->context, HEAP_LIMIT_KIB);
     s->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK_BYTES, NULL);
     pcre2_jit_stack_assign(s->context, NULL, s->stack);
@@ -92,17 +100,54 @@ void expression_scratch_free(ExpressionScratch *scratch) {
 
 ExpressionWalk expression_walk(const Expression *expression, ExpressionScratch *scratch, const char *text,
                                size_t size) {
+    scratch->bytes += (double)size;
     return (ExpressionWalk){expression, scratch, text, size, 0, SIZE_MAX};
+}
+
+static double thread_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int match(const ExpressionWalk *walk, uint32_t limit) {
+    const ExpressionScratch *s = walk->scratch;
+    pcre2_set_match_limit(s->context, limit);
+    int rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next, PCRE2_NO_UTF_CHECK,
+                         s->data, s->context);
+    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
+    return pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next,
+                       PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s->data, s->context);
+}
+
+// A limit for each match bounds no text: an expression may stay right below it at every byte, or look ahead to the
+// text's end. So the time that a thread has spent is looked at too, now and then.
+static bool in_time(const ExpressionScratch *s) {
+    return thread_seconds() - s->started <= BASE_SECONDS + s->bytes / BYTES_A_SECOND;
+}
+
+static int match_in_time(const ExpressionWalk *walk, bool *late) {
+    ExpressionScratch *s = walk->scratch;
+    if (s->started < 0) s->started = thread_seconds();
+    *late = ++s->calls % CLOCK_EVERY == 0 && !in_time(s);
+    int rc = *late ? PCRE2_ERROR_NOMATCH : match(walk, CHEAP_LIMIT);
+    if (rc != PCRE2_ERROR_MATCHLIMIT) return rc;
+    *late = !in_time(s);
+    return *late ? PCRE2_ERROR_NOMATCH : match(walk, MATCH_LIMIT);
 }
 
 ExpressionResult expression_next(ExpressionWalk *walk, size_t *start, size_t *end, Error *err) {
     const ExpressionScratch *s = walk->scratch;
     while (walk->next <= walk->size) {
-        int rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next, PCRE2_NO_UTF_CHECK,
-                             s->data, s->context);
-        if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-            rc = pcre2_match(walk->expression->code, (PCRE2_SPTR)walk->text, walk->size, walk->next,
-                             PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s->data, s->context);
+        bool late;
+        int rc = match_in_time(walk, &late);
+        if (late) {
+            error_set(err,
+                      "expression \"%.200s\" takes seconds for a text of %zu bytes; a tokenizer's must take no "
+                      "longer than reading it",
+                      walk->expression->pattern, walk->size);
+            return EXPRESSION_FAILED;
+        }
         if (rc == PCRE2_ERROR_NOMATCH) break;
         if (rc < 0) {
             PCRE2_UCHAR message[256];

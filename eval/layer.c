@@ -81,6 +81,7 @@ static bool open_norms(Layer *l, const Model *m, int64_t i, Error *err) {
     };
     for (size_t k = 0; k < sizeof norms / sizeof *norms; k++)
         if (norms[k].there && !norm_open(norms[k].norm, m, name_of(i, norms[k].name).text, err)) return false;
+    if (d->latent.norm_eps != 0) l->q_a_norm.eps = l->kv_a_norm.eps = (float)d->latent.norm_eps;
     return true;
 }
 

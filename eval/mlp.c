@@ -40,7 +40,7 @@ static void activate(const ModelDesc *d, float *x, const float *up, int64_t n, i
     for (int64_t i = 0; i < n; i++) {
         const float *row = up ? up + i * width : NULL;
         if (d->activation == ACT_SWIGLU_CLAMPED)
-            m->swiglu_clamped(x + i * width, row, width, (float)d->activation_limit);
+            m->swiglu_clamped(x + i * width, row, width, (float)d->activation_slope, (float)d->activation_limit);
         else
             f[d->activation](x + i * width, row, width);
     }

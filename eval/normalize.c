@@ -80,15 +80,15 @@ static bool run_step(const Normalizer *step, const Matcher *matcher, ExpressionS
 bool normalizer_chain_run(const NormalizerChain *chain, ExpressionScratch *scratch, const char *text, size_t size,
                           TextBuffer *out, TextBuffer *spare, bool *at_start, Error *err) {
     out->size = 0;
+    out->limit = spare->limit = text_growth_limit(size);
     if (!chain->count) return text_append(out, text, size, err);
     for (size_t i = 0; i < chain->count; i++) {
         TextBuffer previous = *out;
         *out = *spare;
         *spare = previous;
         out->size = 0;
-        if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, i ? spare->data : text, i ? spare->size : size,
-                      out, at_start, err))
-            return false;
+        if (i) text = spare->data ? spare->data : "", size = spare->size;
+        if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, text, size, out, at_start, err)) return false;
     }
     return true;
 }

@@ -237,6 +237,7 @@ bool pre_tokenizer_chain_run(const PreTokenizerChain *chain, ExpressionScratch *
                              bool at_start, Pieces *pieces, Error *err) {
     pieces->text.size = pieces->list.count = 0;
     pieces->at_start = at_start;
+    pieces->text.limit = pieces->spare_text.limit = text_growth_limit(size);
     if (!text_append(&pieces->text, text, size, err) || !list_add(&pieces->list, 0, size, err)) return false;
     for (size_t i = 0; i < chain->count; i++)
         if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, pieces, err)) return false;

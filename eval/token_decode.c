@@ -16,7 +16,8 @@ typedef struct Span {
 
 static Span texts_at(const TokenTexts *texts, size_t i) {
     size_t start = i ? texts->ends[i - 1] : 0;
-    return (Span){texts->text.data + start, texts->ends[i] - start};
+    const char *data = texts->text.data ? texts->text.data : ""; // where all texts are empty
+    return (Span){data + start, texts->ends[i] - start};
 }
 
 // Ends a text whose bytes are already in the buffer.
@@ -164,6 +165,7 @@ bool decoder_chain_run(const DecoderChain *chain, ExpressionScratch *scratch, To
                        Error *err) {
     TokenTexts spare = {0};
     bool ok = true;
+    texts->text.limit = spare.text.limit = text_growth_limit(texts->text.size);
     for (size_t i = 0; ok && i < chain->count; i++) {
         TokenTexts in = *texts;
         *texts = spare;

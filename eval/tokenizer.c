@@ -74,6 +74,15 @@ done:
     return ok;
 }
 
+// The ids of a template are written down beside the vocabulary and may lie.
+static bool check_template(const Tokenizer *t, const int32_t *ids, size_t count, Error *err) {
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= t->size)
+            return error_set(err, "puts the id %d around a text, which is none of its vocabulary of %lld", ids[i],
+                             (long long)t->size);
+    return true;
+}
+
 Tokenizer *tokenizer_new(const Model *model, Error *err) {
     const char *file;
     Tokenizer *t = mem_alloc(1, sizeof *t, err);
@@ -82,7 +91,9 @@ Tokenizer *tokenizer_new(const Model *model, Error *err) {
         t->size = t->spec.vocab.id_limit;
         if (bpe_init(&t->bpe, &t->spec, err) && normalizer_chain_init(&t->normalizers, &t->spec, err) &&
             pre_tokenizer_chain_init(&t->pre_tokenizers, &t->spec, err) &&
-            decoder_chain_init(&t->decoders, &t->spec, err) && init_added(t, err))
+            decoder_chain_init(&t->decoders, &t->spec, err) && init_added(t, err) &&
+            check_template(t, t->spec.prefix, t->spec.prefix_count, err) &&
+            check_template(t, t->spec.suffix, t->spec.suffix_count, err))
             return t;
         error_prefix(err, "%s: %s", model->path, file);
     }

@@ -17,8 +17,8 @@ typedef struct VectorMath {
     void (*gelu_tanh)(float *x, const float *up, int64_t n); // the tanh form of arXiv:1606.08415
     void (*gelu)(float *x, const float *up, int64_t n);      // the erf form
     void (*relu)(float *x, const float *up, int64_t n);
-    // x = g * sigmoid(1.702 g) * (u + 1) with g = min(x, limit) and u = up within +-limit, as gpt-oss has it.
-    void (*swiglu_clamped)(float *x, const float *up, int64_t n, float limit);
+    // x = g * sigmoid(slope * g) * (u + 1) with g = min(x, limit) and u = up within +-limit, as gpt-oss has it.
+    void (*swiglu_clamped)(float *x, const float *up, int64_t n, float slope, float limit);
     void (*soft_cap)(float *x, int64_t n, float cap); // x = cap * tanh(x / cap)
     // y may be x.
     void (*rms_norm)(const float *x, const float *gain, float eps, int64_t n, float *y); // x / rms(x) * gain

@@ -138,17 +138,18 @@ ACTIVATION(gelu_tanh, gelu_tanh_lanes)
 ACTIVATION(gelu, gelu_lanes)
 ACTIVATION(relu, relu_lanes)
 
-static inline Floats swiglu_lanes(Floats x, Floats up, float limit) {
+static inline Floats swiglu_lanes(Floats x, Floats up, float slope, float limit) {
     x = select(x > limit, all(limit), x);
     up = select(up > limit, all(limit), up);
     up = select(up < -limit, all(-limit), up);
-    return x * sigmoid_lanes(1.702f * x) * (up + 1.0f);
+    return x * sigmoid_lanes(slope * x) * (up + 1.0f);
 }
 
-static void swiglu_clamped(float *x, const float *up, int64_t n, float limit) {
+static void swiglu_clamped(float *x, const float *up, int64_t n, float slope, float limit) {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) store(x + i, swiglu_lanes(load(x + i), load(up + i), limit));
-    if (i < n) store_part(x + i, swiglu_lanes(load_part(x + i, n - i, 0), load_part(up + i, n - i, 0), limit), n - i);
+    for (; i + LANES <= n; i += LANES) store(x + i, swiglu_lanes(load(x + i), load(up + i), slope, limit));
+    if (i < n)
+        store_part(x + i, swiglu_lanes(load_part(x + i, n - i, 0), load_part(up + i, n - i, 0), slope, limit), n - i);
 }
 
 static inline Floats soft_cap_lanes(Floats x, float cap) { // tanh(z) = 1 - 2 / (exp(2 z) + 1)

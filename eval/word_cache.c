@@ -19,8 +19,9 @@ const int32_t *word_cache_find(const WordCache *cache, const char *text, size_t 
     *hash = XXH3_64bits(text, size);
     uint32_t found = cache->slot_count ? cache->slots[slot_of(cache, text, size, *hash)] : 0;
     if (!found) return NULL;
+    static const int32_t none = 0; // of a word without ids, which is found all the same
     *count = cache->words[found - 1].id_count;
-    return cache->ids.items + cache->words[found - 1].ids;
+    return *count ? cache->ids.items + cache->words[found - 1].ids : &none;
 }
 
 static bool grow_slots(WordCache *cache, Error *err) {

@@ -100,6 +100,8 @@ typedef struct Experts {
 typedef struct Latent {
     int64_t kv_rank; // 0: plain attention
     int64_t query_rank;
+    double norm_eps; // of the norms of the narrow layers; 0: as the others'
+    bool bias;       // attn_q_a and attn_kv_a_mqa, into the narrow layers, have biases
 } Latent;
 
 // What differs from layer to layer.
@@ -138,7 +140,7 @@ typedef struct ModelDesc {
     bool shared_norm;   // the two take one norm: attn_norm
 
     Activation activation;
-    double activation_limit;                              // of swiglu_clamped
+    double activation_limit, activation_slope;            // of swiglu_clamped
     bool plain_mlp;                                       // down(act(up x)); else gated: down(act(gate x) * up x)
     bool qkv_bias, attn_output_bias, mlp_bias, head_bias; // which linear layers have a bias: all of their kind
     Experts experts;

@@ -69,9 +69,11 @@ static void want_latent(WantedList *list, const ModelDesc *d) {
     int64_t rope = desc_rope_dims(d), q = d->heads * d->head_dim, kv = d->latent.kv_rank, low = d->latent.query_rank;
     want(list, !low, "attn_q.weight", LAYER, q, d->dim);
     want(list, low, "attn_q_a.weight", LAYER, low, d->dim);
+    want(list, low && d->latent.bias, "attn_q_a.bias", LAYER, 0, low);
     want(list, low, "attn_q_a_norm.weight", LAYER, 0, low);
     want(list, low, "attn_q_b.weight", LAYER, q, low);
     want(list, true, "attn_kv_a_mqa.weight", LAYER, kv + rope, d->dim);
+    want(list, d->latent.bias, "attn_kv_a_mqa.bias", LAYER, 0, kv + rope);
     want(list, true, "attn_kv_a_norm.weight", LAYER, 0, kv);
     want(list, true, "attn_kv_b.weight", LAYER, d->heads * (d->head_dim - rope + desc_value_dim(d)), kv);
 }

@@ -29,6 +29,7 @@ static const struct {
     size_t offset;
 } doubles[] = {
     {"activation_limit", offsetof(ModelDesc, activation_limit)},
+    {"activation_slope", offsetof(ModelDesc, activation_slope)},
     {"alibi_scale", offsetof(ModelDesc, alibi_scale)},
     {"attn_scale", offsetof(ModelDesc, attn_scale)},
     {"attn_cap", offsetof(ModelDesc, attn_cap)},
@@ -38,6 +39,7 @@ static const struct {
     {"logit_scale", offsetof(ModelDesc, logit_scale)},
     {"logit_cap", offsetof(ModelDesc, logit_cap)},
     {"expert_scale", offsetof(ModelDesc, experts.scale)},
+    {"latent_norm_eps", offsetof(ModelDesc, latent.norm_eps)},
 };
 
 static const struct {
@@ -63,6 +65,7 @@ static const struct {
     {"router_correction", offsetof(ModelDesc, experts.correction)},
     {"router_normalized", offsetof(ModelDesc, experts.normalized)},
     {"expert_groups_by_two", offsetof(ModelDesc, experts.groups_by_two)},
+    {"latent_bias", offsetof(ModelDesc, latent.bias)},
 };
 
 // The first name of each is the plain case.
@@ -226,8 +229,9 @@ bool variants_check(const ModelDesc *d, Error *err) {
         return error_set(err, "parallel attention and MLP have their norms before them");
     if (d->qk_norm_bias && d->qk_norm != QK_NORM_HEAD)
         return error_set(err, "norms of queries and keys have biases only where all heads share them");
-    if (d->activation == ACT_SWIGLU_CLAMPED && (d->plain_mlp || !(d->activation_limit > 0)))
-        return error_set(err, "swiglu_clamped needs a limit and a gated MLP");
+    if (d->activation == ACT_SWIGLU_CLAMPED &&
+        (d->plain_mlp || !(d->activation_limit > 0) || !(d->activation_slope > 0)))
+        return error_set(err, "swiglu_clamped needs a limit, a slope and a gated MLP");
     if (d->positions == POSITIONS_ROTARY &&
         (!rope_check(&d->rope, d->head_dim, err) ||
          (any_layer(d, LAYER_LOCAL_ROPE) && !rope_check(&d->rope_local, d->head_dim, err))))

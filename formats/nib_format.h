@@ -14,7 +14,8 @@ enum {
     NIB_MAGIC_BYTES = 8,
     NIB_INDEX_MAX = 64 << 20,   // bytes of the index, uncompressed
     NIB_INDEX_VALUES = 2000000, // JSON values in it
-    NIB_FILE_MAX = 256 << 20,   // bytes of an embedded file, uncompressed
+    NIB_FILE_MAX = 256 << 20,   // bytes of all embedded files, uncompressed
+    NIB_FILES_MAX = 256,        // embedded files
     NIB_RATIO_MAX = 1032,       // what zlib's format can compress at the very most (zlib.net/zlib_tech.html)
     NIB_NAME_MAX = 255,         // bytes of a tensor's or file's name
 };

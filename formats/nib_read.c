@@ -141,6 +141,9 @@ static bool read_file(Model *model, const cJSON *entry, Walk *w, Error *err) {
     const char *name = get_name(entry, "name", err);
     if (!name) return error_prefix(err, "an embedded file");
     if (strchr(name, '/') || *name == '.') return error_set(err, "embedded file %s: is no plain file name", name);
+    uint64_t left = NIB_FILE_MAX;
+    for (size_t i = 0; i < model->file_count; i++) left -= model->files[i].size;
+    if (model->file_count == NIB_FILES_MAX) return error_set(err, "has more than %d embedded files", NIB_FILES_MAX);
     if (!get_count(entry, "offset", &offset, err) || !get_count(entry, "stored", &stored, err) ||
         !get_count(entry, "bytes", &bytes, err) || !get_hash(entry, &hash, err))
         return error_prefix(err, "embedded file %s", name);
@@ -148,7 +151,7 @@ static bool read_file(Model *model, const cJSON *entry, Walk *w, Error *err) {
     const uint8_t *data = w->map->data + offset;
     if (!hash_equal(hash_bytes(data, stored), hash))
         return error_set(err, "embedded file %s: its bytes do not match their XXH3 hash: the file is damaged", name);
-    char *raw = inflate_exact(data, stored, bytes, NIB_FILE_MAX, err);
+    char *raw = inflate_exact(data, stored, bytes, left, err);
     if (!raw) return error_prefix(err, "embedded file %s", name);
     bool ok = model_add_file(model, name, raw, bytes, err);
     mem_free(raw);

@@ -32,8 +32,18 @@ void nib_abort(NibWriter *w) {
     writer_free(w);
 }
 
+// What a reader refuses must not be written.
+static bool check_files(const Model *model, Error *err) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < model->file_count; i++) bytes += model->files[i].size;
+    if (model->file_count <= NIB_FILES_MAX && bytes <= NIB_FILE_MAX) return true;
+    return error_set(err, "%s: the %zu files beside its tensors have %llu bytes; a .nib keeps at most %d of %d bytes",
+                     model->path, model->file_count, (unsigned long long)bytes, NIB_FILES_MAX, NIB_FILE_MAX);
+}
+
 NibWriter *nib_create(const char *path, const Model *model, uint64_t expected, Error *err) {
     static const uint8_t header[NIB_HEADER_BYTES]; // its place; the real one comes last
+    if (!check_files(model, err)) return NULL;
     NibWriter *w = mem_alloc(1, sizeof *w, err);
     if (!w) return NULL;
     w->model = model;

@@ -228,6 +228,9 @@ bool tokenizer_json_read_decoders(const cJSON *root, TokenizerSpec *spec, Error 
                       &spec->decoder_count, err);
 }
 
+// Those in use have four pieces with an id each; without a limit a file could name a long list of ids many times.
+enum { TEMPLATE_MAX = 1000 };
+
 // Appends the ids of one special token of a template.
 static bool add_template_ids(const cJSON *processor, const char *name, int32_t **ids, size_t *count, size_t *capacity,
                              Error *err) {
@@ -237,6 +240,7 @@ static bool add_template_ids(const cJSON *processor, const char *name, int32_t *
     cJSON_ArrayForEach(entry, list) {
         int64_t id;
         if (!tokenizer_json_id(entry, &id, err)) return error_prefix(err, "\"special_tokens\": \"%.80s\"", name);
+        if (*count == TEMPLATE_MAX) return error_set(err, "\"single\" has more than %d ids", TEMPLATE_MAX);
         if (!mem_grow(ids, *count, capacity, sizeof **ids, err)) return false;
         (*ids)[(*count)++] = (int32_t)id;
     }
@@ -248,6 +252,8 @@ static bool read_template(const cJSON *processor, TokenizerSpec *spec, Error *er
     size_t prefix_capacity = 0, suffix_capacity = 0;
     bool sequence = false;
     if (!single || !cJSON_IsArray(single)) return error_set(err, "\"single\" is missing or not an array");
+    if (cJSON_GetArraySize(single) > TEMPLATE_MAX)
+        return error_set(err, "\"single\" has more than %d pieces", TEMPLATE_MAX);
     cJSON_ArrayForEach(piece, single) {
         const cJSON *s = json_member(piece, "Sequence"), *t = json_member(piece, "SpecialToken");
         const char *id = s ? json_text(s, "id") : t ? json_text(t, "id") : NULL;

@@ -32,6 +32,17 @@ static const char *names_text(Names *names) {
 
 static bool is_matrix(const Tensor *t) { return t->dims >= 2; }
 
+static bool ends_with(const char *name, const char *ending) {
+    size_t n = strlen(name), e = strlen(ending);
+    return n >= e && strcmp(name + n - e, ending) == 0;
+}
+
+// Small matrices that decide much: which experts a token passes, where it stands.
+static bool is_kept(const Tensor *t) {
+    return !is_matrix(t) || ends_with(t->name, ".ffn_gate_inp.weight") ||
+           ends_with(t->name, ".ffn_gate_inp_shexp.weight") || strcmp(t->name, "position_embd.weight") == 0;
+}
+
 static bool divides(DType type, const Tensor *t) { return tensor_cols(t) % dtype_info(type)->block == 0; }
 
 bool plan_type_ok(DType type) { return quant_function(type) != NULL; }
@@ -166,7 +177,7 @@ bool plan_make(const PlanRequest *request, const Tensor *tensors, size_t count, 
             type = request->output_type;
             head = true;
         }
-        if (!is_matrix(t)) type = t->type;
+        if (is_kept(t)) type = t->type;
         entries[i] = (PlanEntry){.type = type, .asked = type};
     }
     if (!head && request->output_asked && request->output_type != request->embed_type)

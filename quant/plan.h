@@ -1,8 +1,9 @@
 // Which type each tensor gets: pure decisions from names, shapes and types, before any byte is read.
 //
 // A matrix (2 dimensions or more) takes the type asked for its kind: token_embd.weight, output.weight, or any other.
-// Vectors (norms, biases) stay as they are. Rules by name come last and the last that matches wins. A width that the
-// type's block does not divide is an error, unless a fallback is given; nothing is changed silently.
+// Vectors (norms, biases), routers of experts and learned positions stay as they are. Rules by name come last and the
+// last that matches wins. A width that the type's block does not divide is an error, unless a fallback is given;
+// nothing is changed silently.
 #ifndef QUANT_PLAN_H
 #define QUANT_PLAN_H
 

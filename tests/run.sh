@@ -61,6 +61,14 @@ closing() {
 wanted check_kernels && closing check_kernels "$build/tests/check_kernels" ${NO_TIME:+--no-time}
 wanted neon && closing neon sh tests/neon.sh
 
+# Fuzz targets over their committed inputs: "ok - fuzz_gguf: 57 inputs", or a "not ok - " line for each that fails.
+for target in tests/fuzz/fuzz_*.c; do
+    target=$(basename "$target" .c)
+    wanted "$target" || continue
+    run "$target" "$build/tests/fuzz/$target" "tests/fuzz/corpus/${target#fuzz_}"
+    count "$(grep -c '^ok - ' "$log")" "$(grep -c '^not ok - ' "$log")" 0
+done
+
 # Command-line tests: "ok - what", "not ok - what" and "skip - what" lines. Each has an empty directory of its own.
 for script in tests/cli/*.sh; do
     wanted "$script" || continue

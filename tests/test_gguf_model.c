@@ -238,7 +238,7 @@ static void descriptions_that_lie(void **state) {
     expect_refusal("layer_norm_rms", "layer_norm_rmS", NULL, "layer_norm_rms_epsilon\" is missing");
     expect_refusal("token_embd", "token_emBd", NULL, "tensor token_embd.weight is missing");
     expect_refusal("blk.1.ffn_up.weight", "blk.1.ffn_uP.weight", NULL, "tensor blk.1.ffn_up.weight is missing");
-    expect_refusal(NULL, NULL, "s:llama.expert_count 4:4 4:8 ", "\"llama.expert_count\" is 8, which is not supported");
+    expect_refusal(NULL, NULL, "s:llama.expert_count 4:4 4:8 ", "\"llama.expert_used_count\" is missing");
     expect_refusal(NULL, NULL, "s:llama.logit_scale 4:6 4:0x3f000000", "\"llama.logit_scale\" is 0.5");
     expect_refusal(NULL, NULL, "s:general.type 4:8 s:adapter", "holds a \"adapter\" (general.type), not a model");
     expect_refusal(NULL, NULL, "s:llama.rope.scaling.type 4:8 s:longrope", "rotary scaling \"longrope\" is not");

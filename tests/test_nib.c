@@ -367,6 +367,41 @@ static void test_hostile(void **state) {
     free(data);
 }
 
+// More embedded files than there may be, each of them whole: an empty stream of 8 bytes.
+static void test_many_files(void **state) {
+    (void)state;
+    static const uint8_t nothing[64] = {0x78, 0x9c, 3, 0, 0, 0, 0, 1};
+    enum { FILES = NIB_FILES_MAX + 1, ENTRY = 160 };
+    char hex[HASH_HEX];
+    tiny_write(source, &(Tiny){.small = true});
+    must_convert(source, nib, &as_it_is);
+    size_t size;
+    NibHeader h;
+    uint8_t *data = tiny_get(nib, &size);
+    char *text = index_text(data, &h), *files = strstr(text, "\"files\":["), *after = strstr(files, "\"recipe\"");
+    uint64_t offset = strtoull(strstr(files, "\"offset\":") + 9, NULL, 10);
+    uint8_t *more = calloc(offset + FILES * sizeof nothing, 1);
+    char *index = calloc(strlen(text) + FILES * ENTRY, 1);
+    assert_true(more && index);
+    memcpy(more, data, offset);
+    char *at = index + sprintf(index, "%.*s", (int)(files - text), text);
+    at += sprintf(at, "\"files\":[");
+    for (int i = 0; i < FILES; i++) {
+        memcpy(more + offset, nothing, sizeof nothing);
+        at += sprintf(at, "%s{\"name\":\"%d\",\"offset\":%llu,\"stored\":8,\"bytes\":0,\"xxh3\":\"%s\"}", i ? "," : "",
+                      i, (unsigned long long)offset, hash_hex(hash_bytes(nothing, 8), hex));
+        offset += sizeof nothing;
+    }
+    sprintf(at, "],%s", after);
+    h.index_offset = offset;
+    write_index(more, h, index, strlen(index));
+    expect("more than 256 embedded files", "257 of them");
+    free(index);
+    free(more);
+    free(text);
+    free(data);
+}
+
 // ---- the writer
 
 static void test_writer(void **state) {
@@ -403,7 +438,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_deterministic), cmocka_unit_test(test_dtypes),
         cmocka_unit_test(test_flips),      cmocka_unit_test(test_cuts),          cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_hostile),    cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_hostile),    cmocka_unit_test(test_writer),        cmocka_unit_test(test_many_files),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

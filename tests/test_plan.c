@@ -161,11 +161,30 @@ static void many_are_counted(void **state) {
     refused(&q, t, COUNT, "5 tensors: blk.0", "blk.2.attn_q.weight [64, 64] and 2 more");
 }
 
+// Routers and learned positions decide much and are small: they stay, unless a rule names them.
+static void what_is_kept(void **state) {
+    (void)state;
+    Tensor t[] = {tensor("blk.0.ffn_gate_inp.weight", NULL, 2, 8, 64), tensor("position_embd.weight", NULL, 2, 32, 64),
+                  tensor("blk.0.ffn_gate.3.weight", NULL, 2, 32, 64)};
+    PlanRule rule = {"gate_inp", DT_Q8_0};
+    PlanRequest q = {.type = DT_Q4_0, .embed_type = DT_Q4_0, .output_type = DT_Q4_0};
+    PlanEntry e[3];
+    Error err = {0};
+    assert_true(plan_make(&q, t, 3, e, &err));
+    assert_int_equal(e[0].type, DT_BF16);
+    assert_int_equal(e[1].type, DT_BF16);
+    assert_int_equal(e[2].type, DT_Q4_0);
+    q.rules = &rule;
+    q.rule_count = 1;
+    assert_true(plan_make(&q, t, 3, e, &err));
+    assert_int_equal(e[0].type, DT_Q8_0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_kind),          cmocka_unit_test(last_rule_wins), cmocka_unit_test(rules_refused),
-        cmocka_unit_test(widths_refused),   cmocka_unit_test(tied_head),      cmocka_unit_test(requantizing),
-        cmocka_unit_test(many_are_counted),
+        cmocka_unit_test(what_is_kept),  cmocka_unit_test(by_kind),          cmocka_unit_test(last_rule_wins),
+        cmocka_unit_test(rules_refused), cmocka_unit_test(widths_refused),   cmocka_unit_test(tied_head),
+        cmocka_unit_test(requantizing),  cmocka_unit_test(many_are_counted),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
