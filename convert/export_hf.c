@@ -282,13 +282,37 @@ static bool write_config(Job *job, cJSON *config, Error *err) {
            write_json(job, "config.json", config, err);
 }
 
+static bool set_text(cJSON *config, const char *key, cJSON *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(config, key);
+    if (value && cJSON_AddItemToObject(config, key, value)) return true;
+    cJSON_Delete(value);
+    return false;
+}
+
+// The language model's own config takes the place of the one that it lies in, with what only that one says.
+static bool take_nested(const Family *text, cJSON **config, Error *err) {
+    static const char *const shared[] = {"tie_word_embeddings", "bos_token_id", "eos_token_id",
+                                         "pad_token_id",        "dtype",        "torch_dtype"};
+    cJSON *whole = *config, *own = cJSON_DetachItemFromObjectCaseSensitive(whole, "text_config");
+    bool ok = own && set_text(own, "model_type", cJSON_CreateString(text->name)) &&
+              set_text(own, "architectures", cJSON_CreateStringArray(&text->architecture, 1));
+    for (size_t i = 0; ok && i < sizeof shared / sizeof *shared; i++)
+        if (!json_member(own, shared[i]) && json_member(whole, shared[i]))
+            ok = set_text(own, shared[i], cJSON_DetachItemFromObjectCaseSensitive(whole, shared[i]));
+    cJSON_Delete(whole);
+    *config = own;
+    return ok || error_set(err, "out of memory");
+}
+
 // As it was, where the weights are as they were.
 static bool copy_config(Job *job, const ModelFile *file, Error *err) {
-    if (!job->cast) return write_bytes(job, file->name, file->data, file->size, err);
+    const Family *nested = family_by_name(job->model->desc.family)->text;
+    if (!job->cast && !nested) return write_bytes(job, file->name, file->data, file->size, err);
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
     if (!config) return error_prefix(err, "%s: config.json", job->model->path);
-    bool ok = write_config(job, config, err);
+    bool ok = (!nested || take_nested(nested, &config, err)) &&
+              (job->cast ? write_config(job, config, err) : write_json(job, file->name, config, err));
     cJSON_Delete(config);
     return ok;
 }

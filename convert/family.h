@@ -18,6 +18,9 @@ typedef struct Family {
     // none.
     bool (*leave_out)(const cJSON *config, const ModelDesc *desc, const char *source);
     const GgufArch *gguf; // what GGUF makes of it; NULL: it has no such architecture
+    // Whose config lies in this one's as "text_config" beside those of images and the like, which exports do without;
+    // NULL: none.
+    const struct Family *text;
 } Family;
 
 extern const Family family_llama;

@@ -185,4 +185,5 @@ const Family family_gemma3 = {
     .names = gemma3_names,
     .starts = gemma3_starts,
     .describe = gemma3_describe,
+    .text = &family_gemma3_text,
 };

@@ -62,7 +62,7 @@ ROWS = [
     ("Gemma 3", "gemma3-hub", {}),
     ("Gemma 3, images", "gemma3-images-hub", {}),
     ("Phi-2", "phi2-hub", {}),
-    ("Phi-3", "phi3-hub", {}),
+    ("Phi-3", "phi3-hub", {"original_max_position_embeddings": 2 * CTX}),
     ("Phi-4-mini", "phi3-mini4-hub", {}),
     ("GPT-NeoX", "gptneox-hub", {}),
     ("GPT-J", "gptj-hub", {}),
@@ -72,10 +72,10 @@ ROWS = [
     ("Falcon RW", "falcon-rw-hub", {}),
     ("StableLM", "stablelm-hub", {}),
     ("StableLM 2 12B", "stablelm-12b-hub", {}),
-    ("StarCoder2", "starcoder2-hub", {}),
+    ("StarCoder2", "starcoder2-hub", {"sliding_window": 2 * CTX}),
     ("OLMo", "olmo-hub", {}),
     ("OLMo 2", "olmo2-hub", {}),
-    ("SmolLM3", "smollm3-hub", {}),
+    ("SmolLM3", "smollm3", {}),
     ("Granite", "granite-hub", {}),
     ("gpt-oss", "gptoss-hub", {}),
     ("DeepSeek-V2", "deepseek2-lite-hub", {"kv_lora_rank": 32, "qk_nope_head_dim": 24}),
@@ -215,6 +215,17 @@ class Tools:
 
 # ---- one row
 
+def off(a, b):
+    """How far numbers of one shape are from each other, as text; or what else differs."""
+    if not a or not b:
+        return " (there alone)" if b else " (here alone)"
+    if list(a.shape) != list(b.shape):
+        return f" {list(a.shape)}, {list(b.shape)}"
+    if a.tensor_type != b.tensor_type:
+        return f" {a.tensor_type.name}, {b.tensor_type.name}"
+    return f" (by up to {numpy.abs(a.data / b.data - 1).max():.0e} of the value)"
+
+
 class Row:
     def __init__(self, tools, family, name, changes, notes):
         self.tools, self.family, self.name, self.notes = tools, family, name, notes
@@ -279,7 +290,7 @@ class Row:
         same = [name for name in a if name in b and a[name].tensor_type == b[name].tensor_type
                 and list(a[name].shape) == list(b[name].shape) and numpy.array_equal(a[name].data, b[name].data)]
         cell = f"{len(same)} of {len(b)}"
-        unlike = [name for name in {**a, **b} if name not in same]
+        unlike = [name + off(a.get(name), b.get(name)) for name in {**a, **b} if name not in same]
         if unlike:
             cell += f" {self.note('tensors that differ: ' + ', '.join(unlike[:4]))}"
         keys = self.keys(ours, theirs)
