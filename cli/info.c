@@ -1,5 +1,6 @@
 // nibble info: what is in a model, for people and as JSON. Both are made from one report.
 #include "cli/cli.h"
+#include "convert/encodings.h"
 #include "convert/open.h"
 #include "core/size.h"
 #include <stdio.h>
@@ -58,6 +59,8 @@ static cJSON *report_make(const Model *model) {
     cJSON_AddNumberToObject(report, "bits_per_weight", model_bits_per_weight(model));
     if (model->has_identity) cJSON_AddStringToObject(report, "identity", hash_hex(model->identity, hex));
     cJSON_AddItemToObject(report, "model", model_desc_write(&model->desc));
+    char encoding[ENCODING_TEXT];
+    if (encodings_text(model, encoding)) cJSON_AddStringToObject(report, "source_encoding", encoding);
     add_types(report, model);
     cJSON *files = cJSON_AddArrayToObject(report, "files");
     for (size_t i = 0; i < model->file_count; i++) {
@@ -144,6 +147,8 @@ static int run(int argc, char **argv) {
     bool ok = !json || report_write_json(json, report, &err);
     if (!json || (ok && json[0] != '-')) {
         print_model(model);
+        const char *encoding = json_text(report, "source_encoding");
+        if (encoding) printf("  encoding   the source's: %s\n", encoding);
         print_types(json_member(report, "types"));
         print_list("file", json_member(report, "files"));
         print_list("recipe", json_member(report, "recipe"));

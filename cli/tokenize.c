@@ -4,12 +4,14 @@
 #include "cli/text_input.h"
 #include "convert/open.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "eval/tokenizer.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_TOKENIZER_BYTES = 1 << 28 }; // the largest in use have 33 MB
 
@@ -40,7 +42,10 @@ const Command command_tokenize = {
 
 static bool encode_text(const Tokenizer *tokenizer, const char *text, size_t size, Error *err) {
     Ids ids;
+    clock_t start = clock(); // of the processor: loading the tokenizer and other programs do not count
     if (!tokenizer_encode(tokenizer, text, size, !no_bos, &ids, err)) return error_prefix(err, "%s", text_path);
+    log_more("%zu bytes to %zu ids in %.4f s of processor time", size, ids.count,
+             (double)(clock() - start) / CLOCKS_PER_SEC);
     if (count_only) printf("%zu\n", ids.count);
     for (size_t i = 0; !count_only && i < ids.count; i++) printf(i ? " %d" : "%d", ids.ids[i]);
     if (!count_only) putchar('\n');

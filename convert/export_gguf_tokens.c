@@ -187,6 +187,7 @@ static bool add_merges(GgufMeta *meta, const TokenizerSpec *spec, Error *err) {
 }
 
 static bool add_kind(GgufMeta *meta, Tokens *t, const char *pre, Error *err) {
+    if (t->spec->scores) return error_set(err, "tokenizer.json: GGUF's engines run no Unigram tokenizers of this kind");
     t->sentencepiece = read_sentencepiece(t->spec, &t->prefix_space);
     if (t->sentencepiece) {
         if (pre)

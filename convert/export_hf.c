@@ -263,13 +263,18 @@ static bool set_dtype(cJSON *config, DType dtype) {
     return ok;
 }
 
-static bool set_quantization(Job *job, cJSON *config, Error *err) {
-    static const char key[] = "quantization_config";
-    // What was quantized in the source is not any more.
-    cJSON_DeleteItemFromObjectCaseSensitive(config, key);
+// What was quantized in the source is not any more. Returns whether anything was.
+static bool drop_quantization(cJSON *config) {
+    bool had = json_member(config, "quantization_config") || json_member(config, "compression_config");
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "quantization_config");
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "compression_config");
+    return had;
+}
+
+static bool add_quantization(Job *job, cJSON *config, Error *err) {
     if (!job->options->pack) return true;
     cJSON *quantization = packed_config(&job->pack, (const char *const *)job->plain, job->plain_count);
-    if (!quantization || !cJSON_AddItemToObject(config, key, quantization)) {
+    if (!quantization || !cJSON_AddItemToObject(config, "quantization_config", quantization)) {
         cJSON_Delete(quantization);
         return error_set(err, "out of memory");
     }
@@ -277,8 +282,8 @@ static bool set_quantization(Job *job, cJSON *config, Error *err) {
     return job->pack.layout != PACK_GPTQ || write_json(job, "quantize_config.json", quantization, err);
 }
 
-static bool write_config(Job *job, cJSON *config, Error *err) {
-    return (set_dtype(config, job->dtype) || error_set(err, "out of memory")) && set_quantization(job, config, err) &&
+static bool write_config(Job *job, cJSON *config, DType dtype, Error *err) {
+    return (set_dtype(config, dtype) || error_set(err, "out of memory")) && add_quantization(job, config, err) &&
            write_json(job, "config.json", config, err);
 }
 
@@ -304,15 +309,30 @@ static bool take_nested(const Family *text, cJSON **config, Error *err) {
     return ok || error_set(err, "out of memory");
 }
 
+static bool has_f32(const Job *job) {
+    for (size_t i = 0; i < job->count; i++)
+        if (job->tensors[i].type == DT_F32) return true;
+    return false;
+}
+
 // As it was, where the weights are as they were.
 static bool copy_config(Job *job, const ModelFile *file, Error *err) {
-    const Family *nested = family_by_name(job->model->desc.family)->text;
-    if (!job->cast && !nested) return write_bytes(job, file->name, file->data, file->size, err);
     const char *text = (const char *)file->data;
     cJSON *config = json_bounded(text, file->size, CONFIG_VALUES, err) ? json_parse(text, file->size, err) : NULL;
     if (!config) return error_prefix(err, "%s: config.json", job->model->path);
-    bool ok = (!nested || take_nested(nested, &config, err)) &&
-              (job->cast ? write_config(job, config, err) : write_json(job, file->name, config, err));
+    const Family *nested = family_by_name(job->model->desc.family)->text;
+    bool ok = true, decoded = drop_quantization(config);
+    if (nested) ok = take_nested(nested, &config, err);
+    if (!ok)
+        error_prefix(err, "%s: config.json", job->model->path);
+    else if (job->cast)
+        ok = write_config(job, config, job->dtype, err);
+    else if (decoded && has_f32(job))
+        ok = write_config(job, config, DT_F32, err);
+    else if (decoded || nested)
+        ok = write_json(job, file->name, config, err);
+    else
+        ok = write_bytes(job, file->name, file->data, file->size, err);
     cJSON_Delete(config);
     return ok;
 }
@@ -321,8 +341,8 @@ static bool copy_files(Job *job, Error *err) {
     for (size_t i = 0; i < job->model->file_count; i++) {
         const ModelFile *file = &job->model->files[i];
         bool config = strcmp(file->name, "config.json") == 0;
-        // That of a source that was quantized; another may take its place.
-        if (strcmp(file->name, "quantize_config.json") == 0 && job->cast) continue;
+        // That of a source that was quantized and is not any more; another may take its place.
+        if (strcmp(file->name, "quantize_config.json") == 0) continue;
         if (!(config ? copy_config(job, file, err) : write_bytes(job, file->name, file->data, file->size, err)))
             return false;
     }
@@ -332,7 +352,7 @@ static bool copy_files(Job *job, Error *err) {
 static bool make_files(Job *job, Error *err) {
     const ModelFile *template = model_file(job->model, "chat_template.jinja");
     cJSON *config = hf_make_config(job->model, &job->options->kernels, err);
-    bool ok = config && write_config(job, config, err) &&
+    bool ok = config && write_config(job, config, job->dtype, err) &&
               (!template || write_bytes(job, template->name, template->data, template->size, err));
     cJSON_Delete(config);
     cJSON *tokenizer = ok ? hf_make_tokenizer(job->model, err) : NULL;

@@ -1,5 +1,6 @@
 #include "convert/open.h"
 
+#include "convert/encodings.h"
 #include "convert/family.h"
 #include "convert/open_gguf.h"
 #include "core/mem.h"
@@ -116,7 +117,7 @@ static bool open_directory(Model *model, Error *err) {
     const Family *family = config ? describe(model, config, err) : NULL;
     bool ok = family && hf_open_weights(model->path, &weights, err);
     if (ok) {
-        ok = add_weights(model, family, config, &weights, err);
+        ok = encodings_apply(model, &weights, err) && add_weights(model, family, config, &weights, err);
         hf_close_weights(&weights);
     }
     cJSON_Delete(config);

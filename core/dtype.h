@@ -18,6 +18,9 @@ typedef enum DType {
     DT_I64,
     DT_U8,
     DT_BOOL,
+    DT_F8_E4M3, // core/float8.h
+    DT_F8_E5M2,
+    DT_F8_E8M0,
     DT_Q8_0,
     DT_Q4_0,
     DT_Q4_1,

@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "eval/newer.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct ExpressionScratch {
     double started;         // the thread's clock when the first match was looked for; below 0: none was
     double bytes;           // that matches were looked for in, each time counted
     unsigned calls;
+    TextBuffer older; // the walk's text, where it has characters that PCRE2 does not know (newer.h)
 };
 
 Expression *expression_new(const char *pattern, size_t size, Error *err) {
@@ -95,13 +97,14 @@ void expression_scratch_free(ExpressionScratch *scratch) {
     pcre2_match_data_free(scratch->data);
     pcre2_match_context_free(scratch->context);
     pcre2_jit_stack_free(scratch->stack);
+    text_free(&scratch->older);
     mem_free(scratch);
 }
 
 ExpressionWalk expression_walk(const Expression *expression, ExpressionScratch *scratch, const char *text,
                                size_t size) {
     scratch->bytes += (double)size;
-    return (ExpressionWalk){expression, scratch, text, size, 0, SIZE_MAX};
+    return (ExpressionWalk){expression, scratch, text, size, 0, SIZE_MAX, false};
 }
 
 static double thread_seconds(void) {
@@ -137,7 +140,11 @@ static int match_in_time(const ExpressionWalk *walk, bool *late) {
 }
 
 ExpressionResult expression_next(ExpressionWalk *walk, size_t *start, size_t *end, Error *err) {
-    const ExpressionScratch *s = walk->scratch;
+    ExpressionScratch *s = walk->scratch;
+    if (!walk->begun) {
+        walk->begun = true;
+        if (!newer_replace(&walk->text, walk->size, &s->older, err)) return EXPRESSION_FAILED;
+    }
     while (walk->next <= walk->size) {
         bool late;
         int rc = match_in_time(walk, &late);

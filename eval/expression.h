@@ -14,7 +14,7 @@ typedef struct Expression Expression;
 Expression *expression_new(const char *pattern, size_t size, Error *err);
 void expression_free(Expression *expression); // NULL is fine
 
-// What one thread needs to match with any expression.
+// What one thread needs to match with any expression, in one walk at a time.
 typedef struct ExpressionScratch ExpressionScratch;
 ExpressionScratch *expression_scratch_new(Error *err);
 void expression_scratch_free(ExpressionScratch *scratch); // NULL is fine
@@ -30,6 +30,7 @@ typedef struct ExpressionWalk {
     size_t size;
     size_t next;   // where to search on
     size_t before; // end of the match before; SIZE_MAX at first
+    bool begun;
 } ExpressionWalk;
 
 ExpressionWalk expression_walk(const Expression *expression, ExpressionScratch *scratch, const char *text, size_t size);

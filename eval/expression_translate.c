@@ -15,7 +15,9 @@
 
 // Class contents that say what Oniguruma's Unicode tables say. Since 10.40 PCRE2's \p{Han} includes script extensions.
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"
-#define WORD  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+// With what Unicode 16 counts in of the characters that Unicode 14, PCRE2 10.42's, has; newer.h is for the others.
+#define ALPHABETIC "\\p{Alphabetic}\\x{363}-\\x{36F}\\x{C04}\\x{F82}\\x{F83}\\x{1DD3}-\\x{1DE6}\\x{11080}\\x{11081}"
+#define WORD       "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 // \w outside of a class goes by Latin-1's table first, which counts superscript digits and fractions in.
 #define LONE_WORD WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
 #define HEX       "0-9A-Fa-f"
@@ -42,9 +44,9 @@ typedef struct Set {
     const char *members;
 } Set;
 
-static const Set posix_sets[] = {{"alpha", "\\p{Alphabetic}"},
+static const Set posix_sets[] = {{"alpha", ALPHABETIC},
                                  {"digit", "\\p{Nd}"},
-                                 {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+                                 {"alnum", ALPHABETIC "\\p{Nd}"},
                                  {"upper", "\\p{Uppercase}"},
                                  {"lower", "\\p{Lowercase}"},
                                  {"space", SPACE},

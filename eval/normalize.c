@@ -3,21 +3,26 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "eval/characters.h"
-#include <utf8proc.h>
 
 bool normalizer_chain_init(NormalizerChain *chain, const TokenizerSpec *spec, Error *err) {
     *chain = (NormalizerChain){.steps = spec->normalizers, .count = spec->normalizer_count};
     chain->matchers = mem_alloc(chain->count, sizeof *chain->matchers, err);
-    if (!chain->matchers) return false;
-    for (size_t i = 0; i < chain->count; i++)
-        if (chain->steps[i].kind == NORM_REPLACE && !matcher_init(&chain->matchers[i], &chain->steps[i].pattern, err))
+    chain->charsmaps = mem_alloc(chain->count, sizeof *chain->charsmaps, err);
+    if (!chain->matchers || !chain->charsmaps) return false;
+    for (size_t i = 0; i < chain->count; i++) {
+        const Normalizer *step = &chain->steps[i];
+        if (step->kind == NORM_REPLACE && !matcher_init(&chain->matchers[i], &step->pattern, err))
             return error_prefix(err, "normalizer Replace");
+        if (step->kind == NORM_PRECOMPILED && !charsmap_init(&chain->charsmaps[i], &step->content, err))
+            return error_prefix(err, "normalizer Precompiled");
+    }
     return true;
 }
 
 void normalizer_chain_free(NormalizerChain *chain) {
     for (size_t i = 0; chain->matchers && i < chain->count; i++) matcher_free(&chain->matchers[i]);
     mem_free(chain->matchers);
+    mem_free(chain->charsmaps);
     *chain = (NormalizerChain){0};
 }
 
@@ -28,7 +33,7 @@ static bool lowercase(const char *text, size_t size, TextBuffer *out, Error *err
         uint32_t c;
         at += utf8_decode(text + at, &c);
         // The one character whose lower case is two (SpecialCasing.txt).
-        uint32_t lower = c == CAPITAL_I_WITH_DOT ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+        uint32_t lower = c == CAPITAL_I_WITH_DOT ? 'i' : character_lower(c);
         if (!text_append_character(out, lower, err)) return false;
         if (c == CAPITAL_I_WITH_DOT && !text_append_character(out, DOT_ABOVE, err)) return false;
     }
@@ -60,8 +65,9 @@ static bool replaced_start(const char *text, const Text *content, MatchSpan firs
     return content->size && utf8_decode(text, &c) == first.end;
 }
 
-static bool run_step(const Normalizer *step, const Matcher *matcher, ExpressionScratch *scratch, const char *text,
-                     size_t size, TextBuffer *out, bool *at_start, Error *err) {
+static bool run_step(const NormalizerChain *chain, size_t i, ExpressionScratch *scratch, const char *text, size_t size,
+                     TextBuffer *out, bool *at_start, Error *err) {
+    const Normalizer *step = &chain->steps[i];
     MatchSpan first;
     switch (step->kind) {
     case NORM_LOWERCASE: return lowercase(text, size, out, err);
@@ -70,9 +76,11 @@ static bool run_step(const Normalizer *step, const Matcher *matcher, ExpressionS
         return (!size || text_append(out, step->content.data, step->content.size, err)) &&
                text_append(out, text, size, err);
     case NORM_REPLACE:
-        if (!matcher_replace(matcher, scratch, text, size, &step->content, out, &first, err)) return false;
+        if (!matcher_replace(&chain->matchers[i], scratch, text, size, &step->content, out, &first, err)) return false;
         if (!replaced_start(text, &step->content, first)) *at_start = false;
         return true;
+    // What a rule makes of the start counts as coming from there, and so does what follows what it removes.
+    case NORM_PRECOMPILED: return charsmap_run(&chain->charsmaps[i], text, size, out, err);
     default: return normalize_form(step->kind, text, size, out, err);
     }
 }
@@ -88,7 +96,7 @@ bool normalizer_chain_run(const NormalizerChain *chain, ExpressionScratch *scrat
         *spare = previous;
         out->size = 0;
         if (i) text = spare->data ? spare->data : "", size = spare->size;
-        if (!run_step(&chain->steps[i], &chain->matchers[i], scratch, text, size, out, at_start, err)) return false;
+        if (!run_step(chain, i, scratch, text, size, out, at_start, err)) return false;
     }
     return true;
 }

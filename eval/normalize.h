@@ -2,11 +2,13 @@
 #ifndef EVAL_NORMALIZE_H
 #define EVAL_NORMALIZE_H
 
+#include "eval/charsmap.h"
 #include "eval/matcher.h"
 
 typedef struct NormalizerChain {
     const Normalizer *steps;
-    Matcher *matchers; // of each step; unused but where it replaces
+    Matcher *matchers;   // of each step; unused but where it replaces
+    Charsmap *charsmaps; // of each step; unused but where it is compiled rules
     size_t count;
 } NormalizerChain;
 

@@ -4,12 +4,27 @@
 
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "eval/characters.h"
 #include <string.h>
 #include <utf8proc.h>
 
 enum { CLASSES = 256, FIRST_CHANGED_BY_NFC = 0x300, SHORT_RUN = 32 };
 
-static uint8_t class_of(utf8proc_int32_t c) { return (uint8_t)utf8proc_get_property(c)->combining_class; }
+// 0 for the marks that `tokenizers`, whose tables are of Unicode 8, does not know for such.
+static uint8_t class_of(utf8proc_int32_t c) {
+    static const CharacterRange newer[] = {
+        {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
+        {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},
+        {0xA82C, 0xA82C},   {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50},
+        {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x11839, 0x1183A},
+        {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47},
+        {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42},
+        {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
+        {0x1E4EC, 0x1E4EF},
+    };
+    uint8_t class = (uint8_t)utf8proc_get_property(c)->combining_class;
+    return class && character_in(newer, sizeof newer / sizeof *newer, (uint32_t)c) ? 0 : class;
+}
 
 // Sorts the marks c[0 .. count) stably by combining class; room has space for as many.
 static void order_marks(utf8proc_int32_t *c, size_t count, utf8proc_int32_t *room) {
@@ -55,14 +70,12 @@ static bool is_plain(const char *text, size_t size, bool nfc) {
 
 // `tokenizers` normalizes by an early Unicode's tables, so characters that came with Unicode 12 to 16 stay as they are.
 static bool is_newer(uint32_t c) {
-    static const uint32_t ranges[][2] = {
+    static const CharacterRange ranges[] = {
         {0x32FF, 0x32FF},   {0xA7F1, 0xA7F4},   {0xAB69, 0xAB69},   {0x105C9, 0x105E4}, {0x10781, 0x107BA},
         {0x11383, 0x113C8}, {0x11938, 0x11938}, {0x16121, 0x16128}, {0x16D68, 0x16D6A}, {0x1CCD6, 0x1CCF9},
         {0x1E030, 0x1E06D}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
-    return false;
+    return character_in(ranges, sizeof ranges / sizeof *ranges, c);
 }
 
 // Decomposes text into characters, counting only while c is NULL.

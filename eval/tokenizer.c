@@ -9,6 +9,7 @@
 #include "eval/normalize.h"
 #include "eval/pretokenize.h"
 #include "eval/token_decode.h"
+#include "eval/unigram.h"
 #include "formats/tokenizer_files.h"
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@ struct Tokenizer {
     NormalizerChain normalizers;
     PreTokenizerChain pre_tokenizers;
     DecoderChain decoders;
-    Bpe bpe;
+    Bpe bpe;                     // or:
+    Unigram unigram;             // where the spec has scores
     AddedTokens raw, normalized; // looked for before and after normalizing
     TextBuffer *normalized_text; // [added_count] what to look for
     const AddedToken **by_id;    // [added_count] sorted by id
@@ -89,7 +91,8 @@ Tokenizer *tokenizer_new(const Model *model, Error *err) {
     if (!t) return NULL;
     if (tokenizer_files_read(model, &t->spec, &file, err)) {
         t->size = t->spec.vocab.id_limit;
-        if (bpe_init(&t->bpe, &t->spec, err) && normalizer_chain_init(&t->normalizers, &t->spec, err) &&
+        if ((t->spec.scores ? unigram_init(&t->unigram, &t->spec, err) : bpe_init(&t->bpe, &t->spec, err)) &&
+            normalizer_chain_init(&t->normalizers, &t->spec, err) &&
             pre_tokenizer_chain_init(&t->pre_tokenizers, &t->spec, err) &&
             decoder_chain_init(&t->decoders, &t->spec, err) && init_added(t, err) &&
             check_template(t, t->spec.prefix, t->spec.prefix_count, err) &&
@@ -107,6 +110,7 @@ void tokenizer_free(Tokenizer *t) {
     pre_tokenizer_chain_free(&t->pre_tokenizers);
     decoder_chain_free(&t->decoders);
     bpe_free(&t->bpe);
+    unigram_free(&t->unigram);
     added_tokens_free(&t->raw);
     added_tokens_free(&t->normalized);
     for (size_t i = 0; t->normalized_text && i < t->spec.added_count; i++) text_free(&t->normalized_text[i]);
@@ -128,6 +132,7 @@ typedef struct EncodeWork {
     AddedParts raw_parts, normalized_parts;
     Pieces pieces;
     BpeWork bpe;
+    UnigramWork unigram;
     IdList ids;
 } EncodeWork;
 
@@ -140,6 +145,7 @@ static void work_free(EncodeWork *work) {
     mem_free(work->normalized_parts.items);
     pieces_free(&work->pieces);
     bpe_work_free(&work->bpe);
+    unigram_work_free(&work->unigram);
     mem_free(work->ids.items);
 }
 
@@ -149,7 +155,10 @@ static bool encode_pieces(const Tokenizer *t, EncodeWork *work, const char *text
     if (!pre_tokenizer_chain_run(&t->pre_tokenizers, work->scratch, text, size, at_start, p, err)) return false;
     for (size_t i = 0; i < p->list.count; i++) {
         Piece piece = p->list.items[i];
-        if (!bpe_encode(&t->bpe, &work->bpe, p->text.data + piece.start, piece.end - piece.start, &work->ids, err))
+        const char *start = p->text.data + piece.start;
+        size_t length = piece.end - piece.start;
+        if (!(t->spec.scores ? unigram_encode(&t->unigram, &work->unigram, start, length, &work->ids, err)
+                             : bpe_encode(&t->bpe, &work->bpe, start, length, &work->ids, err)))
             return false;
     }
     return true;

@@ -47,7 +47,7 @@ static bool read_type(const cJSON *entry, Tensor *t, Error *err) {
     return error_set(
         err,
         "tensor %s: its dtype \"%.40s\" is not supported; those supported are F32, F16, BF16, F64, I8, I16, "
-        "I32, I64, U8, BOOL",
+        "I32, I64, U8, BOOL, F8_E4M3, F8_E5M2, F8_E8M0",
         t->source, name);
 }
 

@@ -19,7 +19,7 @@ enum {
     TRAINER_BOS = 41,
     TRAINER_EOS = 42,
 };
-enum { RULE_NAME = 1, RULE_CHARSMAP = 2, RULE_PREFIX = 3, RULE_EXTRA = 4, RULE_ESCAPE = 5 };
+enum { RULE_CHARSMAP = 2, RULE_PREFIX = 3, RULE_EXTRA = 4, RULE_ESCAPE = 5 };
 
 typedef enum PieceType { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE } PieceType;
 enum { UNIGRAM = 1, BPE = 2 };
@@ -42,9 +42,8 @@ typedef struct SentenceModel {
     size_t count, capacity;
     int64_t type, unk, bos, eos;
     bool byte_fallback, suffix, prefix, strip, escape;
-    const uint8_t *rule; // name of the normalization
-    size_t rule_size;
-    bool has_charsmap, has_denormalizer;
+    Text charsmap; // compiled rules of the normalization, in the message; of size 0 for the identity
+    bool has_denormalizer;
 } SentenceModel;
 
 // ---- the message
@@ -114,11 +113,9 @@ static bool read_normalizer(const ProtoField *message, SentenceModel *m, Error *
         if (!proto_next(&r, &f, err) || !take_bool(&f, RULE_PREFIX, &m->prefix, err) ||
             !take_bool(&f, RULE_EXTRA, &m->strip, err) || !take_bool(&f, RULE_ESCAPE, &m->escape, err))
             return false;
-        if (f.number == RULE_NAME) {
-            m->rule = f.bytes;
-            m->rule_size = f.size;
-        }
-        if (f.number == RULE_CHARSMAP) m->has_charsmap = f.size != 0;
+        if (f.number != RULE_CHARSMAP) continue;
+        if (!proto_is(&f, PROTO_BYTES, err)) return false;
+        m->charsmap = (Text){(char *)(uintptr_t)f.bytes, f.size};
     }
     return true;
 }
@@ -153,14 +150,9 @@ static bool read_message(const void *data, size_t size, SentenceModel *m, Error 
 
 // What would change the ids and cannot be done must not be passed over.
 static bool check_supported(const SentenceModel *m, Error *err) {
-    if (m->type != BPE)
-        return error_set(err, "is a model of type %lld%s, which is not supported; supported is 2 (BPE)",
-                         (long long)m->type, m->type == UNIGRAM ? " (Unigram)" : "");
-    if (m->has_charsmap)
-        return error_set(err,
-                         "its normalization \"%.*s\" is not supported; supported is \"identity\"; make a "
-                         "tokenizer.json of it with transformers",
-                         m->rule_size < 40 ? (int)m->rule_size : 40, m->rule ? (const char *)m->rule : "");
+    if (m->type != BPE && m->type != UNIGRAM)
+        return error_set(err, "is a model of type %lld, which is not supported; supported are 1 (Unigram) and 2 (BPE)",
+                         (long long)m->type);
     if (m->has_denormalizer) return error_set(err, "its denormalizer_spec is not supported");
     if (m->suffix) return error_set(err, "treat_whitespace_as_suffix is not supported");
     return m->escape || error_set(err, "escape_whitespaces = false is not supported");
@@ -229,6 +221,15 @@ static bool make_merges(const SentenceModel *m, TokenizerSpec *spec, Error *err)
     return ok;
 }
 
+static bool make_scores(const SentenceModel *m, TokenizerSpec *spec, Error *err) {
+    spec->scores = mem_alloc(m->count, sizeof *spec->scores, err);
+    for (size_t i = 0; spec->scores && i < m->count; i++) {
+        spec->scores[i] = (double)m->pieces[i].score;
+        if (isinf(m->pieces[i].score)) return error_set(err, "piece %zu: its score is infinite", i);
+    }
+    return spec->scores != NULL;
+}
+
 // ---- the rest
 
 static bool set_text(Text *text, const char *data, size_t size, Error *err) {
@@ -272,9 +273,14 @@ static bool add_replace(TokenizerSpec *spec, const char *expression, const char 
 }
 
 static bool set_spaces(const SentenceModel *m, PrependScheme scheme, TokenizerSpec *spec, Error *err) {
-    spec->normalizers = mem_alloc(2, sizeof *spec->normalizers, err);
+    spec->normalizers = mem_alloc(3, sizeof *spec->normalizers, err);
     spec->pre_tokenizers = mem_alloc(1, sizeof *spec->pre_tokenizers, err);
     if (!spec->normalizers || !spec->pre_tokenizers) return false;
+    if (m->charsmap.size) {
+        Normalizer *n = &spec->normalizers[spec->normalizer_count++];
+        n->kind = NORM_PRECOMPILED;
+        if (!set_text(&n->content, m->charsmap.data, m->charsmap.size, err)) return false;
+    }
     if (m->strip && (!add_replace(spec, "\\A +| +\\z", "", err) || !add_replace(spec, " {2,}", " ", err))) return false;
     PreTokenizer *p = &spec->pre_tokenizers[spec->pre_tokenizer_count++];
     *p = (PreTokenizer){.kind = PRE_METASPACE, .scheme = scheme};
@@ -307,9 +313,10 @@ static bool make_spec(const SentenceModel *m, const cJSON *config, TokenizerSpec
     // A text whose first spaces were taken away does not count as first.
     PrependScheme scheme = !prefix ? PREPEND_NEVER : legacy || m->strip ? PREPEND_ALWAYS : PREPEND_FIRST;
     int64_t bos = control(m, m->bos), eos = control(m, m->eos);
-    return check_supported(m, err) && make_vocab(m, spec, err) && make_merges(m, spec, err) &&
-           set_unknown(m, spec, err) && add_symbols(m, spec, err) && set_spaces(m, scheme, spec, err) &&
-           set_decoders(scheme, spec, err) && tokenizer_config_add_tokens(config, spec, err) &&
+    return check_supported(m, err) && make_vocab(m, spec, err) &&
+           (m->type == UNIGRAM ? make_scores(m, spec, err) : make_merges(m, spec, err)) && set_unknown(m, spec, err) &&
+           add_symbols(m, spec, err) && set_spaces(m, scheme, spec, err) && set_decoders(scheme, spec, err) &&
+           tokenizer_config_add_tokens(config, spec, err) &&
            tokenizer_config_set_template(config, bos >= 0, bos, eos, spec, err);
 }
 

@@ -1,11 +1,13 @@
 // tokenizer.model, SentencePiece's file: a protobuf message (github.com/google/sentencepiece,
 // src/sentencepiece_model.proto) with pieces, their scores, and how text is normalized.
 //
-// Read are BPE models whose normalization is the identity, as Llama's and Mistral's are. What becomes of one is what
-// transformers 5 makes of it (LlamaTokenizer): pairs of pieces that make a piece are merges, in the order of its score;
+// Read are BPE models, as Llama's and Mistral's are, and Unigram models. What becomes of one is what transformers 5
+// makes of it (LlamaTokenizer): of BPE, pairs of pieces that make a piece are merges, in the order of its score;
 // "U+2581" stands for a space and is put before a text that does not start with one ("legacy" in tokenizer_config.json:
-// also after special tokens); control and user-defined symbols are found in the text. It differs from SentencePiece
-// itself in that alone: SentencePiece finds no control symbols and puts "U+2581" before a space as well.
+// also after special tokens); control and user-defined symbols are found in the text; compiled rules of normalization
+// are run as `tokenizers` runs them (eval/charsmap.h). It differs from SentencePiece itself in that alone:
+// SentencePiece finds no control symbols, puts "U+2581" before a space as well, and applies rules without regard to
+// grapheme clusters.
 #ifndef FORMATS_SENTENCEPIECE_H
 #define FORMATS_SENTENCEPIECE_H
 

@@ -1,28 +1,120 @@
 #include "formats/tokenizer_config.h"
 
 #include "core/mem.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     CONFIG_VALUES = 1 << 20,
-    TOKENIZER_CONFIG_ADDED_MAX = 10000, // tokens, each looked for in a list; the most in use are some hundreds
+    TOKENIZER_CONFIG_ADDED_MAX = 10000, // tokens, each looked for in a list; the most in use are some thousands
+    SPECIAL_LIST_MAX = 2000,            // special tokens that are looked at for each token of added_tokens.json
 };
 
 static const char name[] = "tokenizer_config.json";
 
-bool tokenizer_config_read(const Model *model, cJSON **config, Error *err) {
-    const ModelFile *file = model_file(model, name);
-    *config = NULL;
+static const char added_name[] = "added_tokens.json", decoder[] = "added_tokens_decoder";
+
+// The JSON object in a file of the model's; *json is NULL where it has none.
+static bool read_file(const Model *model, const char *file_name, cJSON **json, Error *err) {
+    const ModelFile *file = model_file(model, file_name);
+    *json = NULL;
     if (!file) return true;
     const char *text = (const char *)file->data;
-    if (json_bounded(text, file->size, CONFIG_VALUES, err)) *config = json_parse(text, file->size, err);
-    if (*config && !cJSON_IsObject(*config)) {
-        cJSON_Delete(*config);
-        *config = NULL;
+    if (json_bounded(text, file->size, CONFIG_VALUES, err)) *json = json_parse(text, file->size, err);
+    if (*json && !cJSON_IsObject(*json)) {
+        cJSON_Delete(*json);
+        *json = NULL;
         error_set(err, "is not a JSON object");
     }
-    return *config || error_prefix(err, "%s", name);
+    return *json || error_prefix(err, "%s", file_name);
+}
+
+// ---- added_tokens.json
+
+// The text of a special token, which is a string or an object that has it; NULL for anything else.
+static const char *token_content(const cJSON *token) {
+    return cJSON_IsString(token) ? token->valuestring : json_text(token, "content");
+}
+
+static const char *const special_lists[] = {"additional_special_tokens", "extra_special_tokens"};
+enum { SPECIAL_LISTS = sizeof special_lists / sizeof *special_lists };
+
+static bool check_special_lists(const cJSON *config, const char *file_name, Error *err) {
+    for (size_t i = 0; i < SPECIAL_LISTS; i++) {
+        int count = cJSON_GetArraySize(json_member(config, special_lists[i]));
+        if (count > SPECIAL_LIST_MAX)
+            return error_set(err, "%s: \"%s\" has %d tokens, more than the %d supported", file_name, special_lists[i],
+                             count, SPECIAL_LIST_MAX);
+    }
+    return true;
+}
+
+static bool is_named_special(const cJSON *config, const char *text) {
+    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                       "pad_token", "cls_token", "mask_token"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *content = token_content(json_member(config, keys[i]));
+        if (content && strcmp(content, text) == 0) return true;
+    }
+    for (size_t i = 0; i < SPECIAL_LISTS; i++) {
+        const cJSON *list = json_member(config, special_lists[i]), *item;
+        if (!cJSON_IsArray(list)) continue;
+        cJSON_ArrayForEach(item, list) {
+            const char *content = token_content(item);
+            if (content && strcmp(content, text) == 0) return true;
+        }
+    }
+    return false;
+}
+
+// What an entry of added_tokens.json (text and id) is in "added_tokens_decoder".
+static bool add_entry(cJSON *to, const cJSON *config, const cJSON *map, const cJSON *entry, Error *err) {
+    char id[32];
+    if (!cJSON_IsNumber(entry) || entry->valuedouble != (double)entry->valueint)
+        return error_set(err, "\"%.80s\" has no whole number for an id", entry->string);
+    snprintf(id, sizeof id, "%d", entry->valueint);
+    bool special = is_named_special(config, entry->string) || is_named_special(map, entry->string);
+    cJSON *token = cJSON_AddObjectToObject(to, id);
+    return (cJSON_AddStringToObject(token, "content", entry->string) &&
+            cJSON_AddBoolToObject(token, "normalized", !special) && cJSON_AddBoolToObject(token, "special", special)) ||
+           error_set(err, "out of memory");
+}
+
+static bool add_entries(cJSON *to, const cJSON *config, const cJSON *map, const cJSON *added, Error *err) {
+    size_t count = 0;
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, added) {
+        if (++count > TOKENIZER_CONFIG_ADDED_MAX)
+            return error_set(err, "has more than the %d tokens supported", TOKENIZER_CONFIG_ADDED_MAX);
+        if (!add_entry(to, config, map, entry, err)) return false;
+    }
+    return true;
+}
+
+// Puts the tokens of the older added_tokens.json into the config where it has none itself, as transformers does.
+static bool take_added(const Model *model, cJSON **config, Error *err) {
+    static const char map_name[] = "special_tokens_map.json";
+    cJSON *added, *map = NULL;
+    if (json_member(*config, decoder) || !model_file(model, added_name)) return true;
+    bool ok = read_file(model, added_name, &added, err) && read_file(model, map_name, &map, err) &&
+              check_special_lists(*config, name, err) && check_special_lists(map, map_name, err);
+    if (ok && !*config && !(*config = cJSON_CreateObject())) ok = error_set(err, "out of memory");
+    // A null in its place goes.
+    if (ok) cJSON_DeleteItemFromObjectCaseSensitive(*config, decoder);
+    cJSON *to = ok ? cJSON_AddObjectToObject(*config, decoder) : NULL;
+    if (ok && !to) ok = error_set(err, "out of memory");
+    ok = ok && (add_entries(to, *config, map, added, err) || error_prefix(err, "%s", added_name));
+    cJSON_Delete(added);
+    cJSON_Delete(map);
+    return ok;
+}
+
+bool tokenizer_config_read(const Model *model, cJSON **config, Error *err) {
+    if (read_file(model, name, config, err) && take_added(model, config, err)) return true;
+    cJSON_Delete(*config);
+    *config = NULL;
+    return false;
 }
 
 // The key is the id, in decimal.
@@ -94,7 +186,7 @@ static bool add_tokens(const cJSON *list, TokenizerSpec *spec, Error *err) {
 }
 
 bool tokenizer_config_add_tokens(const cJSON *config, TokenizerSpec *spec, Error *err) {
-    const cJSON *list = json_member(config, "added_tokens_decoder");
+    const cJSON *list = json_member(config, decoder);
     if (!list) return true;
     if (!cJSON_IsObject(list)) return error_set(err, "%s: \"added_tokens_decoder\" is not an object", name);
     return add_tokens(list, spec, err) || error_prefix(err, "%s: \"added_tokens_decoder\"", name);
@@ -104,7 +196,7 @@ bool tokenizer_config_add_tokens(const cJSON *config, TokenizerSpec *spec, Error
 static bool find_token(const cJSON *config, const char *key, const TokenizerSpec *spec, int64_t *id, Error *err) {
     const cJSON *member = json_member(config, key);
     if (!member) return true;
-    const char *text = cJSON_IsString(member) ? member->valuestring : json_text(member, "content");
+    const char *text = token_content(member);
     *id = text ? vocab_find(&spec->vocab, text, strlen(text)) : -1;
     for (size_t i = 0; text && *id < 0 && i < spec->added_count; i++)
         if (strcmp(spec->added[i].content.data, text) == 0) *id = spec->added[i].id;

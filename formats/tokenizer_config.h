@@ -6,7 +6,8 @@
 #include "formats/model.h"
 #include "formats/tokenizer_spec.h"
 
-// Parses the model's; *config is NULL where it has none. Free with cJSON_Delete.
+// Parses the model's; *config is NULL where it has none. Tokens of an added_tokens.json, the older file for them, are
+// put into its "added_tokens_decoder" where that is not there. Free with cJSON_Delete.
 bool tokenizer_config_read(const Model *model, cJSON **config, Error *err);
 
 // In what follows the config may be NULL.

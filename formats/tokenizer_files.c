@@ -10,14 +10,9 @@ static bool read_other(const Model *model, const ModelFile *pieces, const ModelF
                        TokenizerSpec *spec, Error *err) {
     cJSON *config;
     if (!tokenizer_config_read(model, &config, err)) return false;
-    bool ok = true;
-    if (model_file(model, "added_tokens.json") && !json_member(config, "added_tokens_decoder"))
-        ok = error_set(err, "added_tokens.json is not supported without \"added_tokens_decoder\" in "
-                            "tokenizer_config.json; make a tokenizer.json with transformers");
-    if (ok && pieces)
-        ok = sentencepiece_read(pieces->data, pieces->size, config, spec, err) || error_prefix(err, "tokenizer.model");
-    else if (ok)
-        ok = vocab_merges_read(vocab, merges, config, spec, err);
+    bool ok = pieces ? sentencepiece_read(pieces->data, pieces->size, config, spec, err) ||
+                           error_prefix(err, "tokenizer.model")
+                     : vocab_merges_read(vocab, merges, config, spec, err);
     cJSON_Delete(config);
     return ok;
 }

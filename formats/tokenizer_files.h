@@ -1,6 +1,6 @@
 // The tokenizer of a model, from whichever files it carries, in this order: tokenizer.json; tokenizer.gguf
 // (a GGUF's metadata, see convert/open_gguf.h); tokenizer.model (SentencePiece); vocab.json with merges.txt. The latter
-// two with tokenizer_config.json, where it is there.
+// two with tokenizer_config.json and added_tokens.json, where they are there.
 #ifndef FORMATS_TOKENIZER_FILES_H
 #define FORMATS_TOKENIZER_FILES_H
 

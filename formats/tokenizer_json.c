@@ -123,9 +123,11 @@ static bool read_root(const cJSON *root, TokenizerSpec *spec, Error *err) {
     const char *type = json_text(model, "type");
     // Files from before models were tagged have no type.
     if (!type && !json_member(model, "merges")) return error_set(err, "\"model\" has no \"type\"");
-    if (type && strcmp(type, "BPE") != 0)
-        return error_set(err, "model type \"%.40s\" is not supported; supported is BPE", type);
-    if (!tokenizer_json_read_bpe(model, spec, err)) return error_prefix(err, "model");
+    bool unigram = type && strcmp(type, "Unigram") == 0;
+    if (type && !unigram && strcmp(type, "BPE") != 0)
+        return error_set(err, "model type \"%.40s\" is not supported; supported are BPE and Unigram", type);
+    if (!(unigram ? tokenizer_json_read_unigram(model, spec, err) : tokenizer_json_read_bpe(model, spec, err)))
+        return error_prefix(err, "model");
     return read_added(root, spec, err) && tokenizer_json_read_normalizers(root, spec, err) &&
            tokenizer_json_read_pre_tokenizers(root, spec, err) && tokenizer_json_read_decoders(root, spec, err) &&
            tokenizer_json_read_template(root, spec, err);

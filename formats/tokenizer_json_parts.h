@@ -16,6 +16,7 @@ bool tokenizer_json_text(const cJSON *object, const char *key, Text *text, Error
 bool tokenizer_json_id(const cJSON *value, int64_t *id, Error *err);
 
 bool tokenizer_json_read_bpe(const cJSON *model, TokenizerSpec *spec, Error *err);
+bool tokenizer_json_read_unigram(const cJSON *model, TokenizerSpec *spec, Error *err);
 
 // The steps of the pipeline; the member may be missing, one step or a Sequence of any.
 bool tokenizer_json_read_normalizers(const cJSON *root, TokenizerSpec *spec, Error *err);

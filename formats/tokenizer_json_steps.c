@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "formats/base64.h"
 #include <string.h>
 
 enum { MAX_NESTING = 16 };
@@ -74,6 +75,13 @@ static bool read_required_bool(const cJSON *step, const char *key, bool *value, 
     return json_bool(step, key, value, err);
 }
 
+static bool read_charsmap(const cJSON *step, Text *bytes, Error *err) {
+    const char *text = json_text(step, "precompiled_charsmap");
+    if (!text) return error_set(err, "\"precompiled_charsmap\" is missing or not a string");
+    bytes->data = (char *)base64_decode(text, strlen(text), &bytes->size, err);
+    return bytes->data || error_prefix(err, "\"precompiled_charsmap\"");
+}
+
 static bool read_normalizer(const cJSON *step, const char *type, void *item, Error *err) {
     Normalizer *n = item;
     static const Name kinds[] = {{"NFC", NORM_NFC},
@@ -84,6 +92,7 @@ static bool read_normalizer(const cJSON *step, const char *type, void *item, Err
                                  {"Prepend", NORM_PREPEND},
                                  {"Replace", NORM_REPLACE},
                                  {"Strip", NORM_STRIP},
+                                 {"Precompiled", NORM_PRECOMPILED},
                                  {NULL, 0}};
     int kind = 0;
     if (!name_find(kinds, type, "", &kind, err)) return false;
@@ -95,6 +104,7 @@ static bool read_normalizer(const cJSON *step, const char *type, void *item, Err
     case NORM_STRIP:
         return read_required_bool(step, "strip_left", &n->left, err) &&
                read_required_bool(step, "strip_right", &n->right, err);
+    case NORM_PRECOMPILED: return read_charsmap(step, &n->content, err);
     default: return true;
     }
 }

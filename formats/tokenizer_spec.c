@@ -5,6 +5,7 @@
 void tokenizer_spec_free(TokenizerSpec *spec) {
     vocab_free(&spec->vocab);
     mem_free(spec->merges);
+    mem_free(spec->scores);
     mem_free(spec->unk_token.data);
     for (size_t i = 0; i < spec->added_count; i++) mem_free(spec->added[i].content.data);
     mem_free(spec->added);

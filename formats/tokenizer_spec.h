@@ -23,9 +23,10 @@ typedef enum NormalizerKind {
     NORM_NFKC,
     NORM_NFKD,
     NORM_LOWERCASE,
-    NORM_PREPEND, // content, before text that is not empty
-    NORM_REPLACE, // pattern by content
-    NORM_STRIP,   // white space, left and right
+    NORM_PREPEND,     // content, before text that is not empty
+    NORM_REPLACE,     // pattern by content
+    NORM_STRIP,       // white space, left and right
+    NORM_PRECOMPILED, // content: SentencePiece's compiled rules (eval/charsmap.h)
 } NormalizerKind;
 
 typedef struct Normalizer {
@@ -102,6 +103,7 @@ typedef struct TokenizerSpec {
     Vocab vocab;
     Merge *merges;
     size_t merge_count;
+    double *scores;     // [vocab.count] by id: the model is Unigram, not byte-pair encoding; else NULL
     bool byte_fallback; // characters outside the vocabulary become its tokens <0x00> to <0xFF>
     bool fuse_unk;      // neighbouring unknown characters are one
     bool ignore_merges; // a piece that is in the vocabulary is that token, whatever the merges make of it

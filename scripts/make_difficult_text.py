@@ -1,11 +1,19 @@
 #!/usr/bin/env python3
-"""Writes tests/data/unicode.txt and tests/data/invalid-utf8.txt: text that tokenizers find difficult, our own.
+"""Writes text that tokenizers find difficult, our own.
 
-    scripts/make_difficult_text.py
+    scripts/make_difficult_text.py         tests/data/: unicode.txt, invalid-utf8.txt and newer.txt, which tests use
+    scripts/make_difficult_text.py DIR     DIR/: some 15 MB, for scripts/check_tokenizer.py and check_tokenizer_steps.py
 
-Every part is a line or a few; the second file is the first's idea in bytes that are not UTF-8.
+Every part of unicode.txt is a line or a few; invalid-utf8.txt is the same idea in bytes that are not UTF-8; newer.txt has
+characters that came with Unicode 9 to 17, since libraries differ in the Unicode version that they know.
+Of the others, characters.txt has every character beside letters, digits and itself, marks.txt has combining marks out of
+order, random.txt mixes scripts, mixed.txt repeats unicode.txt's parts in random order, invalid.txt is that with bytes
+changed, and letter.txt, space.txt, digit.txt, newline.txt, dash.txt and emoji.txt are a megabyte of one thing each.
 """
 import os
+import random
+import sys
+import unicodedata
 
 DATA = os.path.join(os.path.dirname(__file__), "..", "tests", "data")
 
@@ -51,7 +59,79 @@ INVALID = (b"plain \xff\xfe \x80 \xbf\xbf \xc0\xaf \xc1\x81 \xc2 \xc3( \xe0\x80\
            b"caf\xe9 latin-1 \xc3\xa9 fine \xf0\x9f\x98\x80 fine \xe2\x96\x81\xe2\x96 cut\n\xef\xbb\xbfbom \x00 nul \xf0\x9f\x98")
 
 
+# Letters with case, digits, punctuation and marks of Unicode 9 to 17.
+NEWER = ([0x7FD, 0x897, 0x898, 0x8D4, 0x9FD, 0x9FE, 0xC77, 0xCF3, 0xECE, 0x166D, 0x1ACE, 0x1B4E, 0x1B7D, 0x1C89, 0x1C8A, 0x1DF6,
+          0x2427, 0x2E43, 0x2E5D, 0x2FFC, 0x31E4, 0x32FF, 0xA7CB, 0xA7CC, 0xA7CE, 0xA7DA, 0xA7DC, 0xA7F1, 0xAB69]
+         + [0x105C0, 0x105C9, 0x10D40, 0x10D4A, 0x10D50, 0x10D69, 0x10D6E, 0x10D70, 0x10EC2, 0x10EFD, 0x111C9, 0x11241, 0x11380,
+            0x113C2, 0x113D4, 0x116D0, 0x1171E, 0x11BC0, 0x11BF0, 0x11DE0, 0x11F00, 0x11F02, 0x11F43, 0x11F50, 0x13430, 0x16121,
+            0x16D40, 0x16D6E, 0x16D70, 0x16EA0, 0x16FF4, 0x1CC00, 0x1CCF0, 0x1D2C0, 0x1DF25, 0x1E030, 0x1E08F, 0x1E4D0,
+            0x1E4EC, 0x1E4F0, 0x1E5D0, 0x1E5F1, 0x1E5FF, 0x1F6DC, 0x1FA75, 0x1FAE9, 0x1FBF0, 0x2B739, 0x2EBF0, 0x31350, 0x323AF])
+
+CHARACTERS = [c for c in [*range(0x20000), *range(0x20000, 0x2A000, 7), *range(0x2A000, 0x33500), *range(0xE0000, 0xE0200),
+                          *range(0xF0000, 0x110000, 4099)] if not 0xD800 <= c <= 0xDFFF]
+RUNS = {"letter": "a", "space": " ", "digit": "7", "newline": "\n", "dash": "-", "emoji": "\U0001f600"}
+RUN_BYTES = 1000000
+
+
+def write(directory, name, text):
+    with open(os.path.join(directory, name), "wb") as f:
+        f.write(text if isinstance(text, bytes) else text.encode())
+
+
+def beside(characters):
+    return "".join(f"x{c}y {c}1{c}{c}.{c}\n" for c in map(chr, characters))
+
+
+def marks():
+    out = []
+    for point in range(0x300, 0x1F000):
+        c = chr(point)
+        if unicodedata.category(c) in ("Cn", "Mn", "Mc", "Me"):
+            out.append(f"a\u0315{c}b\u0301{c}\u0316{c}\u0327x{c}\u0345{c}\n")
+    return "".join(out)
+
+
+def scripts_mixed(draw, lines):
+    plain = [chr(c) for c in range(32, 127)] + ["\n", "\t", " ", " ", "\r\n", "'s", "'LL", "  "]
+    out = []
+    for _ in range(lines):
+        near = draw.choice(CHARACTERS)
+        for _ in range(draw.randint(1, 12)):
+            kind, point = draw.random(), near + draw.randint(-40, 40)
+            if kind < 0.4:
+                out.append(draw.choice(plain))
+            elif kind < 0.8:
+                out.append(chr(point) if 0 <= point < 0x110000 and not 0xD800 <= point <= 0xDFFF else "")
+            else:
+                out.append(chr(draw.choice(CHARACTERS)))
+        out.append(draw.choice("\n "))
+    return "".join(out)
+
+
+def damaged(draw, text):
+    data = bytearray(text.encode())
+    for _ in range(len(data) // 50):
+        data[draw.randrange(len(data))] = draw.randrange(256)
+    return bytes(data)
+
+
+def write_corpus(directory):
+    draw = random.Random(5)
+    os.makedirs(directory, exist_ok=True)
+    mixed = "".join(part + draw.choice(["\n", " ", ""]) for _ in range(40) for part in draw.sample(PARTS, len(PARTS)))
+    write(directory, "characters.txt", beside(CHARACTERS))
+    write(directory, "marks.txt", marks())
+    write(directory, "random.txt", scripts_mixed(draw, 60000))
+    write(directory, "mixed.txt", mixed)
+    write(directory, "invalid.txt", damaged(draw, mixed))
+    for name, unit in RUNS.items():
+        write(directory, name + ".txt", unit * (RUN_BYTES // len(unit.encode())))
+
+
 def main():
+    if len(sys.argv) > 1:
+        return write_corpus(sys.argv[1])
+    write(DATA, "newer.txt", beside(NEWER) + "".join(f"a\u0315{c}\u0301{c}\n" for c in map(chr, NEWER)))
     with open(os.path.join(DATA, "unicode.txt"), "w", encoding="utf-8", newline="") as f:
         f.write("\n".join(PARTS))
     with open(os.path.join(DATA, "invalid-utf8.txt"), "wb") as f:

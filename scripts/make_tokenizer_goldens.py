@@ -5,7 +5,7 @@
 
 Trained with the library's own trainer on the text below. For each NAME.json there is NAME.golden.json: the ids of
 tests/data/unicode.txt and invalid-utf8.txt (read with errors="replace"), what the template puts around them, and the text
-that the first and its template decode to.
+that the first and its template decode to; and the ids of newer.txt.
 expressions.json holds what Oniguruma finds for expressions that PCRE2 would read differently.
 """
 import json
@@ -67,6 +67,12 @@ EXPRESSIONS = [
     (r"(?<n>a|b)\k<n>", "ab aa bb"),
     (r"(?>a+)b|(?#comment)c", "aab c"),
     (r"\.\\\/\-\ \#", ".\\/- #"),
+    # Characters of Unicode 15 and 16, and what was no letter before.
+    (r"\p{L}+|\p{N}+", "x\U00010d4ay\u1c89 \U00010d40\U0001e4f0 1 \U0001f6dc\U00031350\U0002ebf0"),
+    (r"[^\p{L}\p{N}]+", "x\U00010d4ay \U00010d40\U0001f6dc\U000113d4 !"),
+    (r"\p{Han}+|\p{M}+", "\U00031350\U0002ebf0\u4e00 \u0897\U00010d69"),
+    (r"\b", "a\U00010d4a \U0001f6dcb"),
+    (r"[[:alpha:]]+", "a\u0363\u0c04\U00010d4a \u0f82"),
 ]
 
 
@@ -146,6 +152,7 @@ def write(name, tokenizer, old_merges):
     before = next(i for i in range(len(ids)) if ids[i:i + len(plain)] == plain)
     golden = {"unicode": plain, "prefix": ids[:before], "suffix": ids[before + len(plain):],
               "invalid": tokenizer.encode(read("invalid-utf8.txt"), add_special_tokens=False).ids,
+              "newer": tokenizer.encode(read("newer.txt"), add_special_tokens=False).ids,
               "decoded": tokenizer.decode(ids, skip_special_tokens=True),
               "decoded_special": tokenizer.decode(ids, skip_special_tokens=False)}
     with open(os.path.join(OUT, name + ".golden.json"), "w", encoding="utf-8") as f:

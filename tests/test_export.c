@@ -593,6 +593,8 @@ static void test_tokenizers_refused(void **state) {
         {"\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":"
          "true}",
          "\"pre_tokenizer\":null", "neither byte-level BPE nor SentencePiece's"},
+        {"\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"<s>\":3},\"merges\":[\"a b\"]",
+         "\"Unigram\",\"vocab\":[[\"a\",0],[\"b\",0],[\"ab\",0],[\"<s>\",0]]", "no Unigram tokenizers"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Error err = {0};

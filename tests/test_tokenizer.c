@@ -102,6 +102,12 @@ static void check_golden(const char *name) {
     assert_int_equal(same_ids(json_member(golden, "invalid"), &ids, 0, name), ids.count);
     ids_free(&ids);
     mem_free(text);
+
+    text = must_read(DATA "newer.txt", &size);
+    assert_true(tokenizer_encode(t, text, size, false, &ids, &err));
+    assert_int_equal(same_ids(json_member(golden, "newer"), &ids, 0, name), ids.count);
+    ids_free(&ids);
+    mem_free(text);
     cJSON_Delete(golden);
     tokenizer_free(t);
 }
@@ -117,6 +123,11 @@ static void test_byte_fallback(void **state) {
 static void test_mixed_steps(void **state) {
     (void)state;
     check_golden("mixed");
+}
+static void test_unigram(void **state) {
+    (void)state;
+    check_golden("unigram");
+    check_golden("unigram-bytes");
 }
 
 // ---- expressions
@@ -212,7 +223,7 @@ typedef struct Hostile {
 static const Hostile hostile[] = {
     {"\"merges\":[]", "", "\"vocab\" is missing"},
     {"\"type\":\"BPE\"," VOCAB, "", "\"merges\" is missing"},
-    {"\"type\":\"Unigram\"", "", "\"Unigram\" is not supported"},
+    {"\"type\":\"WordPiece\"", "", "\"WordPiece\" is not supported"},
     {"\"vocab\":{}", "", "no \"type\""},
     {"\"type\":\"BPE\",\"vocab\":{},\"merges\":[]", "", "\"vocab\" is empty"},
     {"\"type\":\"BPE\",\"vocab\":[],\"merges\":[]", "", "\"vocab\" is missing or not an object"},
@@ -241,7 +252,7 @@ static const Hostile hostile[] = {
     {MODEL, ",\"added_tokens\":[" TOKEN("9", "x") "]", "has id 9, but its place in the vocabulary is 3"},
     {MODEL, ",\"added_tokens\":[" TOKEN("1", "a") "]", "has id 1, but its place in the vocabulary is 0"},
     {MODEL, ",\"added_tokens\":[" TOKEN("0", "a") "," TOKEN("0", "a") "]", "0 is there twice"},
-    {MODEL, ",\"normalizer\":{\"type\":\"Precompiled\"}", "normalizer Precompiled: \"Precompiled\" is not supported"},
+    {MODEL, ",\"normalizer\":{\"type\":\"Nmt\"}", "normalizer Nmt: \"Nmt\" is not supported"},
     {MODEL, ",\"normalizer\":7", "not an object with a \"type\""},
     {MODEL, ",\"normalizer\":{\"type\":\"Sequence\"}", "has no \"normalizers\""},
     {MODEL, ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}", "parenthesis"},
@@ -387,10 +398,10 @@ static void test_long_runs(void **state) {
     (void)state;
     static const char *const units[] = {"a",    " ", "\n", "1", "_", "<|", "\xCC\x81\xCC\xA3", "\xF0\x9F\x98\x80",
                                         "\xFF", "\t"};
-    static const char *const names[] = {"llama3", "llama2", "mixed"};
+    static const char *const names[] = {"llama3", "llama2", "mixed", "unigram", "unigram-bytes"};
     enum { SIZE = 1000000 };
     char *text = malloc(SIZE);
-    for (size_t n = 0; n < 3; n++) {
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         Tokenizer *t = must_open(names[n]);
         for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
             Error err = {0};
@@ -421,10 +432,10 @@ static bool whole_job(const char *json, size_t json_size, const char *text, size
 
 static void test_out_of_memory(void **state) {
     (void)state;
-    static const char *const names[] = {"llama3", "llama2", "mixed"};
+    static const char *const names[] = {"llama3", "llama2", "mixed", "unigram", "unigram-bytes"};
     static const char text[] =
         "It's \xE2\x96\x81 caf\xC3\xA9 e\xCC\x81\xCC\xA3 12<|begin|> \xF0\x9F\x98\x80 \xFF user x";
-    for (size_t n = 0; n < 3; n++) {
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         char path[128];
         size_t size, at = 0;
         bool ok = false;
@@ -445,17 +456,12 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_byte_level),
-        cmocka_unit_test(test_byte_fallback),
-        cmocka_unit_test(test_mixed_steps),
-        cmocka_unit_test(test_expressions),
-        cmocka_unit_test(test_expression_refusals),
-        cmocka_unit_test(test_expression_limit),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_broken_files),
-        cmocka_unit_test(test_odd_vocabularies),
-        cmocka_unit_test(test_special),
-        cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_byte_level),       cmocka_unit_test(test_byte_fallback),
+        cmocka_unit_test(test_mixed_steps),      cmocka_unit_test(test_unigram),
+        cmocka_unit_test(test_expressions),      cmocka_unit_test(test_expression_refusals),
+        cmocka_unit_test(test_expression_limit), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_broken_files),     cmocka_unit_test(test_odd_vocabularies),
+        cmocka_unit_test(test_special),          cmocka_unit_test(test_long_runs),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);

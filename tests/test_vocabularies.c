@@ -175,11 +175,12 @@ static const struct {
     {RAW(TRAINER_BPE), NULL},
     {RAW(TRAINER_BPE NORMALIZER), NULL},
     {RAW(TRAINER_BPE "\xfa\1\1x"), NULL}, // an unknown field
-    {RAW(""), "model of type 1 (Unigram), which is not supported"},
+    {RAW(""), NULL},                      // Unigram, where nobody says otherwise
     {RAW("\x12\2\x18\3"), "model of type 3"},
     {RAW("\x12\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\1"), "model of type -1"},
-    {RAW(TRAINER_BPE "\x1a\7\x0a\2xy\x12\1z"), "its normalization \"xy\" is not supported"},
-    {RAW(TRAINER_BPE "\x1a\3\x12\1z"), "its normalization \"\" is not supported"},
+    {RAW(TRAINER_BPE "\x1a\7\x0a\2xy\x12\1z"), "the charsmap's trie of 0 bytes is not within its 1 bytes"},
+    {RAW(TRAINER_BPE "\x1a\2\x10\1"), "normalizer_spec: field 2 is of kind 0 instead of 2"},
+    {RAW("\x0a\x08\x0a\1x\x15\0\0\x80\x7f"), "piece 4: its score is infinite"},
     {RAW(TRAINER_BPE "\x2a\3\x12\1z"), "denormalizer_spec is not supported"},
     {RAW(TRAINER_BPE "\x1a\2\x28\0"), "escape_whitespaces = false is not supported"},
     {RAW("\x12\5\x18\2\xc0\1\1"), "treat_whitespace_as_suffix is not supported"},
@@ -317,9 +318,66 @@ static void test_pairs(void **state) {
     assert_non_null(strstr(err.text, "test: has no tokenizer.json"));
     assert_null(open_files(files, 3, &err));
     assert_non_null(strstr(err.text, "how a \"RobertaTokenizer\" splits text is not known"));
-    files[2] = file_of("added_tokens.json", "{}", 2);
-    assert_null(open_files(files, 3, &err));
-    assert_non_null(strstr(err.text, "added_tokens.json is not supported without"));
+}
+
+static const char *const added[][4] = {
+    // added_tokens.json, tokenizer_config.json, special_tokens_map.json, what is said
+    {"{\"x\":3,\"  \":4}", NULL, NULL, NULL},
+    {"{}", "{}", "{}", NULL},
+    {"{\"x\":99}", "{\"added_tokens_decoder\":{\"3\":{\"content\":\"x\"}}}", NULL, NULL},
+    {"{\"x\":3}", "{\"added_tokens_decoder\":null}", NULL, NULL},
+    {"[]", NULL, NULL, "added_tokens.json: is not a JSON object"},
+    {"{", NULL, NULL, "added_tokens.json: malformed JSON"},
+    {"{\"x\":\"3\"}", NULL, NULL, "added_tokens.json: \"x\" has no whole number for an id"},
+    {"{\"x\":3.5}", NULL, NULL, "\"x\" has no whole number"},
+    {"{\"x\":1e30}", NULL, NULL, "\"x\" has no whole number"},
+    {"{\"x\":-1}", NULL, NULL, "\"-1\" is no id"},
+    {"{\"x\":5}", NULL, NULL, "token 5: \"x\" has another place"},
+    {"{\"a\":2}", NULL, NULL, "token 2: \"a\" has another place"},
+    {"{\"\":3}", NULL, NULL, "token 3: \"content\" is missing or empty"},
+    {"{\"x\":3}", NULL, "7", "special_tokens_map.json: is not a JSON object"},
+};
+
+// The older file for added tokens.
+static void test_added_tokens(void **state) {
+    (void)state;
+    Error err = {0};
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        ModelFile files[5] = {file_of("vocab.json", RAW("{\"a\":0,\"b\":1,\"ab\":2}")),
+                              file_of("merges.txt", "a b\n", 4)};
+        static const char *const names[] = {"added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"};
+        size_t count = 2;
+        for (size_t n = 0; n < 3; n++)
+            if (added[i][n]) files[count++] = file_of(names[n], added[i][n], strlen(added[i][n]));
+        Tokenizer *t = open_files(files, count, &err);
+        if (added[i][3] ? t != NULL || !strstr(err.text, added[i][3]) : t == NULL)
+            fail_msg("%s\nsaid: %s", added[i][0], t ? "nothing" : err.text);
+        tokenizer_free(t);
+    }
+
+    // Special is what the config or the map names; the ids are what transformers 5 gives.
+    ModelFile files[] = {file_of("vocab.json", RAW("{\"a\":0,\"b\":1,\"ab\":2}")), file_of("merges.txt", "a b\n", 4),
+                         file_of("added_tokens.json", RAW("{\"<t>\":3,\"<end>\":4,\"<x>\":5,\"<y>\":6}")),
+                         file_of("tokenizer_config.json", RAW("{\"eos_token\":{\"content\":\"<end>\"}}")),
+                         file_of("special_tokens_map.json", RAW("{\"additional_special_tokens\":[\"<x>\",\"<z>\"]}"))};
+    Tokenizer *t = open_files(files, 5, &err);
+    if (!t) fail_msg("%s", err.text);
+    for (int32_t id = 0; id < 7; id++) assert_int_equal(tokenizer_is_special(t, id), id == 4 || id == 5);
+    static const int32_t expected[] = {2, 3, 4, 4, 0, 6, 5, 1};
+    Ids ids;
+    assert_true(tokenizer_encode(t, RAW("ab<t><end><end>a<y><x>b"), true, &ids, &err));
+    assert_int_equal(ids.count, 8);
+    assert_memory_equal(ids.ids, expected, sizeof expected);
+    ids_free(&ids);
+    tokenizer_free(t);
+
+    // More special tokens than anyone has would be looked through for every added one.
+    static char list[20000] = "{\"extra_special_tokens\":[0";
+    for (int i = 0; i < 2000; i++) strcat(list + 2 * i, ",0");
+    strcat(list, "]}");
+    files[3] = file_of("tokenizer_config.json", list, strlen(list));
+    assert_null(open_files(files, 4, &err));
+    assert_non_null(strstr(err.text, "\"extra_special_tokens\" has 2001 tokens"));
 }
 
 // Pieces so long that cutting them everywhere would take for ever.
@@ -371,13 +429,16 @@ static void test_out_of_memory(void **state) {
     ModelFile lists[] = {file_of("tokenizer_config.json", RAW("{\"tokenizer_class\":\"Qwen2Tokenizer\"}")),
                          file_of("vocab.json", RAW("{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}")),
                          file_of("merges.txt", "a b\n", 4)};
-    for (int which = 0; which < 2; which++) {
+    ModelFile older[] = {lists[1], lists[2], file_of("added_tokens.json", RAW("{\"x\":4,\"y\":5}"))};
+    for (int which = 0; which < 3; which++) {
         Tokenizer *t = NULL;
         size_t at = 0;
         while (!t) {
             Error err = {0};
             mem_fail_at(++at);
-            t = which ? open_files(lists, 3, &err) : open_files(pieces, 2, &err);
+            t = which == 2 ? open_files(older, 3, &err)
+                : which    ? open_files(lists, 3, &err)
+                           : open_files(pieces, 2, &err);
             mem_fail_at(0);
             if (!t && !strstr(err.text, "out of memory")) fail_msg("allocation %zu: \"%s\"", at, err.text);
         }
@@ -388,10 +449,10 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_vocab_merges), cmocka_unit_test(test_decode),
-        cmocka_unit_test(test_messages),      cmocka_unit_test(test_configs),      cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_pairs),         cmocka_unit_test(test_long_pieces),  cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_vocab_merges),  cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_messages),      cmocka_unit_test(test_configs),       cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_pairs),         cmocka_unit_test(test_long_pieces),   cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_added_tokens),  cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("vocabularies", tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 #define QUANT_DECODED_H
 
 #include "quant/blocks_decoded.h"
-#include "quant/kernels/half.h"
+#include "core/half.h"
 #include "quant/kernels/kernels.h"
 
 typedef void (*DecodeFn)(const void *block, float *w); // one block, into as many floats as it has elements

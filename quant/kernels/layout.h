@@ -10,7 +10,7 @@
 
 #include "core/dtype.h"
 #include "quant/blocks.h"
-#include "quant/kernels/half.h"
+#include "core/half.h"
 #include <stdbool.h>
 
 #define INLINE static inline __attribute__((always_inline))

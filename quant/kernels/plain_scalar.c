@@ -1,4 +1,5 @@
 // The truth for plain types and for activations: one number at a time, sums in double precision.
+#include "core/float8.h"
 #include "quant/kernels/kernels.h"
 #include "quant/kernels/layout.h"
 
@@ -22,6 +23,9 @@ TO_F32(i32, int32_t, (float)v)
 TO_F32(i64, int64_t, (float)v)
 TO_F32(u8, uint8_t, (float)v)
 TO_F32(bool, uint8_t, v ? 1.0f : 0.0f)
+TO_F32(f8_e4m3, uint8_t, e4m3_to_f32(v))
+TO_F32(f8_e5m2, uint8_t, e5m2_to_f32(v))
+TO_F32(f8_e8m0, uint8_t, e8m0_to_f32(v))
 
 static void to_f32_f32(const void *src, float *dst, int64_t n) {
     if (n) memcpy(dst, src, (size_t)n * sizeof *dst);
@@ -91,6 +95,9 @@ void plain_scalar(Kernels *k) {
     k->to_f32[DT_I64] = to_f32_i64;
     k->to_f32[DT_U8] = to_f32_u8;
     k->to_f32[DT_BOOL] = to_f32_bool;
+    k->to_f32[DT_F8_E4M3] = to_f32_f8_e4m3;
+    k->to_f32[DT_F8_E5M2] = to_f32_f8_e5m2;
+    k->to_f32[DT_F8_E8M0] = to_f32_f8_e8m0;
     k->from_f32[DT_F32] = from_f32_f32;
     k->from_f32[DT_F16] = from_f32_f16;
     k->from_f32[DT_BF16] = from_f32_bf16;

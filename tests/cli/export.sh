@@ -87,7 +87,7 @@ check "an empty directory is taken" says "empty: " export_ $kjv -o "$TMP/empty"
 refuses "no MODEL" 2 "which MODEL" -o "$TMP/out/x.gguf"
 refuses "no output" 2 "where to" $kjv
 refuses "an output that does not say what it is" 2 "end it with .gguf or with /" $kjv -o "$TMP/out/x"
-refuses "another format" 2 "must be gguf or hf" $kjv -o "$TMP/out/x" --to onnx
+refuses "another format" 2 "must be gguf, hf, compressed-tensors or gptq" $kjv -o "$TMP/out/x" --to onnx
 refuses "a block type" 2 "must be f32, f16 or bf16" $kjv -o "$TMP/out/x.gguf" --dtype q4_0
 refuses "no size" 2 "is not a size" $kjv -o "$TMP/out/x.gguf" --split-max-size many
 refuses "a size of 0" 2 "is not a size" $kjv -o "$TMP/out/x.gguf" --split-max-size 0
@@ -118,7 +118,48 @@ refuses "damaged bytes" 1 "do not match their XXH3 hash" "$TMP/bad.nib" -o "$TMP
 refuses "damaged bytes, into a directory" 1 "do not match their XXH3 hash" "$TMP/bad.nib" -o "$TMP/out/x/"
 refuses "damaged bytes, in several files" 1 "do not match their XXH3 hash" "$TMP/bad.nib" -o "$TMP/out/x.gguf" --split-max-size 500KB
 
-refuses "what came out of a GGUF" 1 "came out of a GGUF" "$TMP/k.gguf" -o "$TMP/out/x.gguf"
+# ---- what came out of a GGUF
+"$NIBBLE" convert -q "$TMP/k.gguf" -o "$TMP/g.nib" >/dev/null
+check "back into GGUF" export_ "$TMP/g.nib" -o "$TMP/g.gguf" >/dev/null
+check "its tensors are the same" sh -c 'tail -c 1600000 "$TMP/k.gguf" >"$TMP/tail" && tail -c 1600000 "$TMP/g.gguf" | cmp - "$TMP/tail"'
+check "and as many bytes of metadata" [ "$(wc -c <"$TMP/k.gguf")" = "$(wc -c <"$TMP/g.gguf")" ]
+check "a name of the pre-tokenizer in its place" export_ "$TMP/k.gguf" -o "$TMP/pre.gguf" --pre gpt-2 >/dev/null
+check "which is read back" "$NIBBLE" tokenize "$TMP/pre.gguf" --text tests/data/unicode.txt >/dev/null
+check "in several files" says "5 files" export_ "$TMP/k.gguf" -o "$TMP/parts.gguf" --split-max-size 500KB
+check "as a directory" says "g-hf/: " export_ "$TMP/g.nib" -o "$TMP/g-hf/"
+ids $kjv >"$TMP/ids.1"
+ids "$TMP/g-hf" >"$TMP/ids.2"
+check "whose tokenizer.json gives the same ids" cmp "$TMP/ids.1" "$TMP/ids.2"
+"$NIBBLE" eval -q $kjv "$TMP/g-hf" --text $kjv/heldout.txt --ctx 128 --windows 4 --json "$TMP/back.json" >/dev/null 2>&1
+check "and which diverges by nothing" grep -qE '"kld_max":[[:space:]]*[0-9.]+e-(0[7-9]|[1-9][0-9])|"kld_max":[[:space:]]*0[,.}]?0*[,}]?$' "$TMP/back.json"
+
+# ---- integers in groups
+pack="--to compressed-tensors --group 32"
+check "compressed-tensors" says "matrices are int4 in groups of 32, symmetric" export_ $kjv -o "$TMP/ct/" $pack
+check "says so in config.json" grep -q '"pack-quantized"' "$TMP/ct/config.json"
+check "with zero points, 8 bits" says "int8 in groups of 64, with zero points" export_ $kjv -o "$TMP/ct8/" --to compressed-tensors --bits 8 --group 64 --asymmetric
+check "GPTQ" says "int4 in groups of 128" export_ $kjv -o "$TMP/gptq/" --to gptq
+check "has a quantize_config.json" grep -q '"checkpoint_format":[[:space:]]*"gptq"' "$TMP/gptq/quantize_config.json"
+check "q4_0 is carried over" says "were carried over as they were" export_ "$TMP/q.nib" -o "$TMP/carried/" $pack
+check "several files of them" says " files, " export_ $kjv -o "$TMP/ct-split/" $pack --split-max-size 500KB
+check "rows of a GGUF's model are put back" sh -c '"$NIBBLE" export -q "$TMP/g.nib" -o "$TMP/g-ct/" --to compressed-tensors --group 32 >/dev/null && cmp "$TMP/g-ct/model.safetensors" "$TMP/ct/model.safetensors"'
+refuses "blocks that would be rounded again" 1 "--requantize rounds it again" "$TMP/q.nib" -o "$TMP/out/x/" $pack --bits 8
+check "--requantize rounds them" export_ "$TMP/q.nib" -o "$TMP/again8/" $pack --bits 8 --requantize >/dev/null
+"$tiny" "$TMP/narrow"
+"$tiny" "$TMP/broken" infinite=model.layers.0.mlp.up_proj.weight
+refuses "groups that do not divide a width" 1 "groups of 64 do not divide its width" "$TMP/narrow" -o "$TMP/out/x/" --to gptq --group 64
+check "--keep-undivided leaves them" says "12 matrices that groups do not divide stay in f16" export_ "$TMP/narrow" -o "$TMP/kept/" --to gptq --group 64 --keep-undivided
+check "and names them" grep -q '"-:^model\\\\.layers\\\\.1\\\\.mlp\\\\.up_proj\$"' "$TMP/kept/quantize_config.json"
+check "in ignore, too" sh -c '"$NIBBLE" export -q "$TMP/narrow" -o "$TMP/kept-ct/" --to compressed-tensors --group 64 --keep-undivided >/dev/null && grep -q "\"ignore\".*layers.1.mlp.up_proj.*lm_head" "$TMP/kept-ct/config.json"'
+refuses "nothing that could be packed" 1 "no linear layers that can be packed" "$TMP/narrow" -o "$TMP/out/x/" --to gptq --group 128 --keep-undivided
+refuses "a NaN or infinity" 1 "NaN or infinity at row 0" "$TMP/broken" -o "$TMP/out/x/" $pack
+refuses "3 bits" 2 "must be" $kjv -o "$TMP/out/x/" --to gptq --bits 3
+refuses "5 bits" 2 "must be 4 or 8" $kjv -o "$TMP/out/x/" --to gptq --bits 5
+refuses "groups of 48" 2 "must be 32, 64 or 128" $kjv -o "$TMP/out/x/" --to gptq --group 48
+refuses "--bits for a GGUF" 2 "are for --to compressed-tensors" $kjv -o "$TMP/out/x.gguf" --bits 4
+refuses "f32 beside integers" 2 "must be f16 or bf16" $kjv -o "$TMP/out/x/" $pack --dtype f32
+refuses "bf16 in GPTQ" 2 "GPTQ has f16" $kjv -o "$TMP/out/x/" --to gptq --dtype bf16
+refuses "damaged bytes, packed" 1 "do not match their XXH3 hash" "$TMP/bad.nib" -o "$TMP/out/x/" $pack
 
 # ---- killed at any moment: the old output or the new one, and nothing beside it
 cp "$TMP/q.gguf" "$TMP/out/k.gguf"

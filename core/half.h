@@ -1,7 +1,7 @@
 // Half precision (IEEE 754 binary16) and bfloat16, one number at a time. Compiled with F16C or for aarch64, f16 takes
 // the CPU's own instructions, which round alike: to nearest, ties to even; overflow to infinity; NaN stays NaN.
-#ifndef QUANT_HALF_H
-#define QUANT_HALF_H
+#ifndef CORE_HALF_H
+#define CORE_HALF_H
 
 #include <stdint.h>
 #include <string.h>
