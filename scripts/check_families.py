@@ -179,24 +179,25 @@ class Tools:
         return output
 
     def their_ppl(self, path):
-        """After the last window; the estimate that its log ends with is at times lost."""
-        out = run([self.perplexity, "-m", path, "-f", TEXT, "-c", str(CTX), "-b", str(CTX), "--chunks", str(WINDOWS),
-                   "-t", "2", "-ctk", "f32", "-ctv", "f32", "-fa", "off"])
-        found = re.search(rf"\[{WINDOWS}\](\d+\.\d+)", out)
-        if not found:
-            raise Failed("llama-perplexity gave no perplexity")
-        return float(found[1])
+        """After the last window. The end of what it says is at times lost when it ends."""
+        for _ in range(8):
+            out = run([self.perplexity, "-m", path, "-f", TEXT, "-c", str(CTX), "-b", str(CTX), "--chunks",
+                       str(WINDOWS), "-t", "2", "-ctk", "f32", "-ctv", "f32", "-fa", "off"])
+            found = re.search(rf"\[{WINDOWS}\](\d+\.\d+)", out)
+            if found:
+                return float(found[1])
+        raise Failed("llama-perplexity gave no perplexity")
 
     def their_gguf(self, directory, output):
         """By convert_hf_to_gguf without the tokenizer, which for some families must be that of the downloads."""
         script = ("import sys, runpy; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/gguf-py']\n"
-                  "from conversion import base\n"
-                  "find = base.ModelBase.from_model_architecture.__func__\n"
-                  "def found(cls, *rest, **more):\n"
-                  "    model = find(cls, *rest, **more)\n"
+                  "import conversion\n"
+                  "find = conversion.get_model_class\n"
+                  "def found(*rest, **more):\n"
+                  "    model = find(*rest, **more)\n"
                   "    model.set_vocab = lambda self: None\n"
                   "    return model\n"
-                  "base.ModelBase.from_model_architecture = classmethod(found)\n"
+                  "conversion.get_model_class = found\n"
                   "sys.argv = [sys.argv[1] + '/convert_hf_to_gguf.py', *sys.argv[2:]]\n"
                   "runpy.run_path(sys.argv[0], run_name='__main__')\n")
         run([sys.executable, "-c", script, self.converter, directory, "--outtype", "f32", "--outfile", output])
