@@ -48,6 +48,7 @@ static const struct {
     {"gemma3-images-hub", "its attn_scale is"},
     {"gpt2-inverse-layer", "its activation is"},
     {"gpt2-unscaled-untied", "its attn_scale is"},
+    {"gptj", "family gptj cannot be exported to GGUF"},
     {"gptj-hub", "family gptj cannot be exported to GGUF"},
     {"gptj-inner", "family gptj cannot be exported to GGUF"},
     {"gptneox-no-attention-bias-tied", "has no tensor output.weight"},
