@@ -185,6 +185,7 @@ void desc_set_layers(ModelDesc *d, LayerKind kind);
 cJSON *model_desc_write(const ModelDesc *desc);
 bool model_desc_read(const cJSON *json, ModelDesc *desc, Error *err);
 bool model_desc_check(const ModelDesc *desc, Error *err);
+int model_desc_version(const cJSON *json); // the first version of .nib that has all that this says
 
 const char *activation_name(Activation a);
 bool activation_from_name(const char *name, Activation *a); // transformers' hidden_act names too

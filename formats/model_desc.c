@@ -150,6 +150,26 @@ cJSON *model_desc_write(const ModelDesc *desc) {
     return NULL;
 }
 
+int model_desc_version(const cJSON *json) {
+    for (const cJSON *m = json->child; m; m = m->next)
+        if (variants_has(m->string)) return 2;
+    return 1;
+}
+
+// A member that is not known would change the network.
+static bool check_members(const cJSON *json, Error *err) {
+    static const char *const others[] = {"family", "norm_eps", "activation", "rope"};
+    for (const cJSON *m = json->child; m; m = m->next) {
+        bool known = variants_has(m->string);
+        for (size_t i = 0; i < COUNT(ints); i++) known = known || strcmp(m->string, ints[i].key) == 0;
+        for (size_t i = 0; i < COUNT(bools); i++) known = known || strcmp(m->string, bools[i].key) == 0;
+        for (size_t i = 0; i < COUNT(others); i++) known = known || strcmp(m->string, others[i]) == 0;
+        if (!known)
+            return error_set(err, "\"model\" has \"%.60s\", which this nibble does not know: update it", m->string);
+    }
+    return true;
+}
+
 static bool must_have(const cJSON *json, const char *key, Error *err) {
     return json_member(json, key) || error_set(err, "\"%s\" is missing", key);
 }
@@ -178,6 +198,7 @@ bool rope_read(const cJSON *json, Rope *rope, Error *err) {
 bool model_desc_read(const cJSON *json, ModelDesc *desc, Error *err) {
     *desc = (ModelDesc){.bos = -1, .eos = -1};
     if (!cJSON_IsObject(json)) return error_set(err, "\"model\" is missing or not an object");
+    if (!check_members(json, err)) return false;
     const char *family = json_text(json, "family"), *activation = json_text(json, "activation");
     if (!family || strlen(family) >= sizeof desc->family) return error_set(err, "\"family\" is missing or too long");
     snprintf(desc->family, sizeof desc->family, "%s", family);

@@ -174,6 +174,20 @@ static bool layers_read(const cJSON *json, size_t l, ModelDesc *d, Error *err) {
     return true;
 }
 
+bool variants_has(const char *key) {
+    for (size_t i = 0; i < COUNT(enums); i++)
+        if (strcmp(enums[i].key, key) == 0) return true;
+    for (size_t i = 0; i < COUNT(ints); i++)
+        if (strcmp(ints[i].key, key) == 0) return true;
+    for (size_t i = 0; i < COUNT(doubles); i++)
+        if (strcmp(doubles[i].key, key) == 0) return true;
+    for (size_t i = 0; i < COUNT(bools); i++)
+        if (strcmp(bools[i].key, key) == 0) return true;
+    for (size_t i = 0; i < COUNT(layer_lists); i++)
+        if (strcmp(layer_lists[i].key, key) == 0) return true;
+    return strcmp(key, "rope_local") == 0;
+}
+
 bool variants_read(const cJSON *json, ModelDesc *d, Error *err) {
     for (size_t i = 0; i < COUNT(enums); i++)
         if (!enum_read(json, i, d, err)) return false;

@@ -11,6 +11,7 @@ bool rope_check(const Rope *rope, int64_t head_dim, Error *err);
 // What goes beyond Llama. A member that is not there has its plain value, which is 0 or false; such are not written.
 bool variants_write(const ModelDesc *desc, cJSON *json);
 bool variants_read(const cJSON *json, ModelDesc *desc, Error *err);
+bool variants_has(const char *key); // whether a member is one of these
 bool variants_check(const ModelDesc *desc, Error *err);
 
 #endif

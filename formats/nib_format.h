@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum {
-    NIB_VERSION = 1,
+    NIB_VERSION = 2,        // the newest; 1 where the model says nothing beyond Llama
     NIB_ALIGN = 64,         // every section starts at a multiple of it
     NIB_HEADER_BYTES = 128, // the header, its hash and zeros
     NIB_HASHED_BYTES = 64,  // what the header's hash covers

@@ -203,8 +203,8 @@ static bool check_header(const FileMap *map, NibHeader *h, Error *err) {
     case NIB_HEADER_DAMAGED: return error_set(err, "its header is damaged; make or fetch the file again");
     case NIB_HEADER_GOOD: break;
     }
-    if (h->version != NIB_VERSION || h->flags)
-        return error_set(err, "is of .nib version %u with flags %#x; this nibble reads version %d: update it",
+    if (h->version < 1 || h->version > NIB_VERSION || h->flags)
+        return error_set(err, "is of .nib version %u with flags %#x; this nibble reads versions 1 to %d: update it",
                          h->version, h->flags, NIB_VERSION);
     if (h->file_bytes != map->size)
         return error_set(err, "should have %llu bytes but has %zu: is it cut short?", (unsigned long long)h->file_bytes,

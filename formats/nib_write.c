@@ -133,8 +133,8 @@ static bool add_copy(cJSON *index, const char *key, const cJSON *list) {
     return false;
 }
 
-static bool write_index(NibWriter *w, const char *text, Error *err) {
-    NibHeader h = {.version = NIB_VERSION, .index_raw_bytes = strlen(text)};
+static bool write_index(NibWriter *w, const char *text, int version, Error *err) {
+    NibHeader h = {.version = (uint32_t)version, .index_raw_bytes = strlen(text)};
     if (h.index_raw_bytes > NIB_INDEX_MAX)
         return error_set(err, "the index has %llu bytes, above the format's limit of %d",
                          (unsigned long long)h.index_raw_bytes, NIB_INDEX_MAX);
@@ -165,7 +165,7 @@ static bool finish(NibWriter *w, Error *err) {
     if (ok) {
         ok = add_copy(index, "recipe", w->model->recipe) && add_copy(index, "sources", w->model->sources) &&
              (text = cJSON_PrintUnformatted(index));
-        ok = ok ? write_index(w, text, err) : no_memory(err);
+        ok = ok ? write_index(w, text, model_desc_version(desc), err) : no_memory(err);
     }
     cJSON_free(text);
     cJSON_Delete(index);
