@@ -44,8 +44,9 @@ typedef struct ExportResult {
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err);
 
-// Makes the directory, which must not be there yet or be empty: weights under their source names, and the kept files as
-// they were, but for the type of the weights in config.json. Blocks are dequantized, to bf16 where no type is given.
+// Makes the directory, which must not be there yet or be empty: weights under the names that transformers gives them,
+// fused and stacked as there, and the kept files as they were, but for the type of the weights in config.json and what
+// is not a language model's in it. Blocks are dequantized, to bf16 where no type is given.
 // With options->pack linear layers are integers, all else is f16 or bf16. For a model that came out of a GGUF file
 // config.json, tokenizer.json and tokenizer_config.json are made.
 bool model_export_hf(const Model *model, const char *directory, const ExportOptions *options, ExportResult *result,

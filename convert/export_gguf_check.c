@@ -95,7 +95,7 @@ static bool is_alike(const cJSON *a, const cJSON *b) {
 
 static bool differs(const cJSON *wanted, const cJSON *found, const char *key, const GgufArch *arch, Error *err) {
     const cJSON *w = json_member(wanted, key), *f = json_member(found, key);
-    if (strcmp(key, "windowed_layers") == 0)
+    if (!f && (strcmp(key, "windowed_layers") == 0 || strcmp(key, "window") == 0))
         return error_set(err,
                          "GGUF's %s has no layers that see a window (sliding_window) only: give --context N, at most "
                          "the window, or export to a Hugging Face directory",

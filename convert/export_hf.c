@@ -128,7 +128,9 @@ static bool add_items(Job *job, Error *err) {
     const Model *model = job->model;
     const Family *family = family_by_name(model->desc.family);
     if (!family) return error_set(err, "the family %s is not known", model->desc.family);
-    if (!regroup(model, family->names, family->starts, false, &job->options->kernels, &job->groups, err)) return false;
+    if (!regroup(model, family->names, family->export_config ? NULL : family->starts, false, &job->options->kernels,
+                 &job->groups, err))
+        return false;
     size_t count = job->groups.count;
     job->items = mem_alloc(PARTS * count, sizeof *job->items, err);
     job->parts = job->items ? mem_alloc(PARTS * count, sizeof *job->parts, err) : NULL;

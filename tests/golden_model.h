@@ -66,7 +66,14 @@ static inline void golden_weights(const cJSON *tensors, uint64_t seed, const cha
     cJSON_Delete(header);
 }
 
-// Makes the directory anew: config.json and model.safetensors.
+// What exports need of a tokenizer: byte-level BPE; ids that it does not have are padding there.
+#define GOLDEN_TOKENIZER                                                                                               \
+    "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\","          \
+    "\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},\"post_processor\":null,"                    \
+    "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},"           \
+    "\"merges\":[\"a b\"]}}"
+
+// Makes the directory anew: config.json, model.safetensors and tokenizer.json.
 static inline void golden_write(const cJSON *golden, const char *directory) {
     char path[512];
     tiny_remove(directory);
@@ -75,6 +82,7 @@ static inline void golden_write(const cJSON *golden, const char *directory) {
     if (!config) tiny_die("malloc");
     tiny_text(directory, "config.json", config);
     cJSON_free(config);
+    tiny_text(directory, "tokenizer.json", GOLDEN_TOKENIZER);
     snprintf(path, sizeof path, "%s/model.safetensors", directory);
     golden_weights(json_member(golden, "tensors"), (uint64_t)json_member(golden, "seed")->valuedouble, path);
 }
