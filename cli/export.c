@@ -47,6 +47,9 @@ static void report(const char *output, const ExportOptions *o, const ExportResul
         log_warn("the model's attention sees %lld positions; engines are known to run this architecture without that "
                  "limit, and differ from the model on longer texts",
                  (long long)r->window);
+    if (r->yarn_rounded)
+        log_warn("engines round the range of dimensions in which yarn blends two speeds to whole ones, which the model "
+                 "does not; they differ from it a little");
     printf("%s: ", output);
     if (r->files > 1) printf("%zu files, ", r->files);
     printf("%s, %zu tensors, %.2f s\n", size_text(r->bytes, text), r->tensors, seconds);

@@ -5,6 +5,7 @@
 #include "convert/llama_names.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { WIDTH_MAX = 1 << 24 };
@@ -161,12 +162,69 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+// ---- GGUF
+
+static const NameMap gguf_names[] = {
+    GGUF_EXPERT_NAMES,
+    {"blk.#.attn_k_b.weight", "blk.#.attn_k_b.#.weight"},
+    {"blk.#.attn_v_b.weight", "blk.#.attn_v_b.#.weight"},
+    {0},
+};
+
+static bool read_number(const Gguf *g, const char *key, double *value, Error *err) {
+    return gguf_double(g, key, -1e6, 1e6, value, err);
+}
+
+// Engines multiply the scores by the square of what cos and sin are multiplied by and of 1 + multiplier * ln factor.
+// Without the multiplier cos and sin get yarn's own share besides; where scaling is linear, the scores get that alone.
+static bool settle_scaling(const Gguf *g, ModelDesc *d, Error *err) {
+    double multiplier = 0, attention = 1;
+    Rope *r = &d->rope;
+    if (!read_number(g, "deepseek2.rope.scaling.yarn_log_multiplier", &multiplier, err) ||
+        !read_number(g, "deepseek2.rope.scaling.attn_factor", &attention, err))
+        return false;
+    if ((r->scaling != ROPE_YARN && r->scaling != ROPE_LINEAR) || r->factor <= 1) return true;
+    double own = 0.1 * log(r->factor) + 1;
+    bool as_config = r->scaling == ROPE_YARN && attention == 1 && multiplier > 1e-9;
+    if (r->scaling == ROPE_LINEAR || multiplier == 0) attention *= own;
+    double scale = attention * (1 + multiplier * log(r->factor));
+    if (fabs(scale - 1) > 1e-6) d->attn_scale = scale * scale / sqrt((double)d->head_dim);
+    r->attention_factor = as_config || r->scaling == ROPE_LINEAR ? 0 : attention;
+    if (as_config) r->mscale = r->mscale_all_dim = 10 * multiplier;
+    return true;
+}
+
+// Engines take models of so many layers to be those whose queries are not narrowed.
+static bool is_lite(const ModelDesc *d) {
+    return d->layers == 26 || d->layers == 27 || (d->layers == 48 && d->vocab == 128256);
+}
+
+static bool settle(const Gguf *g, Model *model, Error *err) {
+    static const GgufRefusal refused[] = {{"attention.temperature_scale", 0}, {"nextn_predict_layers", 0}};
+    ModelDesc *d = &model->desc;
+    gguf_drop_biases(d);
+    if (is_lite(d)) d->latent.query_rank = 0;
+    if (!d->experts.shared_dim)
+        return error_set(err, "GGUF's deepseek2 needs experts, and some that every token passes (n_shared_experts)");
+    if (d->experts.sigmoid) snprintf(d->family, sizeof d->family, "%s", family_deepseek_v3.name);
+    return settle_scaling(g, d, err) && refuse_gguf(g, "deepseek2", refused, sizeof refused / sizeof *refused, err) &&
+           refuse_gguf_factors(model, "deepseek2", err);
+}
+
+static const GgufArch gguf = {.name = "deepseek2",
+                              .names = gguf_names,
+                              .neighbours = true,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_EXPERTS | GGUF_KEY_LATENT,
+                              .settle = settle};
+
 const Family family_deepseek_v2 = {
     .name = "deepseek_v2",
     .architecture = "DeepseekV2ForCausalLM",
     .names = names,
     .starts = starts,
     .describe = deepseek_v2_describe,
+    .gguf = &gguf,
 };
 
 const Family family_deepseek_v3 = {
@@ -175,6 +233,7 @@ const Family family_deepseek_v3 = {
     .names = names,
     .starts = starts,
     .describe = deepseek_v3_describe,
+    .gguf = &gguf,
     .leave_out = is_prediction_layer,
 };
 
@@ -184,5 +243,6 @@ const Family family_kimi_k2 = {
     .names = names,
     .starts = starts,
     .describe = deepseek_v3_describe,
+    .gguf = &gguf,
     .leave_out = is_prediction_layer,
 };

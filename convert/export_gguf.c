@@ -1,6 +1,7 @@
 #include "convert/export.h"
 
 #include "convert/export_gguf_parts.h"
+#include "convert/export_latent.h"
 #include "convert/export_split.h"
 #include "convert/export_tensor.h"
 #include "convert/family.h"
@@ -31,6 +32,8 @@ typedef struct Job {
     Tensor *tensors; // the items' .out, as the writer wants them
     size_t count;
     float *rope_factors;
+    LatentPair *pairs;
+    size_t pair_count;
     GgufMeta meta; // where there are several files: of the first, without the split.* keys
     ExportSplit split;
     uint64_t written;
@@ -77,8 +80,14 @@ static bool has_suffix(const char *name, const char *suffix) {
 
 static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
 
+// Routers, norms and all that is no weight, in as many dimensions as they may be: engines add and choose in f32.
+static bool is_always_f32(const Tensor *t) {
+    return t->dims <= 1 || is_norm(t->name) || has_suffix(t->source, ".ffn_gate_inp.weight") ||
+           !has_suffix(t->source, ".weight");
+}
+
 static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err) {
-    if (t->dims <= 1 || is_norm(t->name))
+    if (is_always_f32(t))
         *type = DT_F32;
     else if (job->options->cast)
         *type = job->options->dtype;
@@ -93,7 +102,9 @@ static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err)
 // Where rows of q and k move: engines turn 2i and 2i + 1 of a head, the model i and i + head_dim/2.
 static bool turn_item(const Job *job, const Tensor *t, ExportItem *item, Error *err) {
     const ModelDesc *d = &job->model->desc;
-    if (!export_is_rotated(t->name) || d->positions != POSITIONS_ROTARY || d->rope.interleaved == job->arch->neighbours)
+    bool latent = d->latent.kv_rank && has_suffix(t->name, "_mqa.weight"); // with the queries', which come in two ways
+    if ((!export_is_rotated(t->name) && !latent) || d->positions != POSITIONS_ROTARY ||
+        d->rope.interleaved == job->arch->neighbours)
         return true;
     if (d->rope.interleaved || desc_rope_dims(d) != d->head_dim || d->qk_norm)
         return error_set(err, "%s: tensor %s: its rows cannot be put in the order that GGUF's %s needs",
@@ -118,7 +129,7 @@ static bool add_rope_factors(Job *job, Error *err) {
     static char name[] = "rope_freqs.weight";
     const ModelDesc *desc = &job->model->desc;
     int64_t half = desc_rope_dims(desc) / 2;
-    if (job->from_gguf || desc->positions != POSITIONS_ROTARY || !gguf_has_rope_factors(desc)) return true;
+    if (job->from_gguf || desc->positions != POSITIONS_ROTARY || !gguf_has_rope_factors(desc, job->arch)) return true;
     job->rope_factors = mem_alloc((size_t)half, sizeof *job->rope_factors, err);
     if (!job->rope_factors) return false;
     gguf_rope_factors(desc, job->rope_factors);
@@ -130,15 +141,25 @@ static bool add_rope_factors(Job *job, Error *err) {
     return ok;
 }
 
+static bool add_group(Job *job, const Tensor *t, Error *err) {
+    if (job->from_gguf || !job->pairs || !is_latent_matrix(t)) return add_item(job, t, err);
+    LatentPair *pair = &job->pairs[job->pair_count++];
+    if (!latent_pair_make(pair, t, &job->model->desc, &job->options->kernels, err))
+        return error_prefix(err, "%s", job->model->path);
+    return add_item(job, &pair->keys, err) && add_item(job, &pair->values, err);
+}
+
 static bool add_items(Job *job, Error *err) {
+    int64_t layers = job->model->desc.latent.kv_rank ? job->model->desc.layers : 0;
+    if (layers && !(job->pairs = mem_alloc((size_t)layers, sizeof *job->pairs, err))) return false;
     if (!regroup(job->model, job->arch->names, NULL, true, &job->options->kernels, &job->groups, err))
         return error_prefix(err, "%s", job->model->path);
-    size_t most = job->groups.count + 1;
+    size_t most = 2 * job->groups.count + 1; // keys and values apart
     job->items = mem_alloc(most, sizeof *job->items, err);
     job->tensors = job->items ? mem_alloc(most, sizeof *job->tensors, err) : NULL;
     if (!job->tensors || !add_rope_factors(job, err)) return false;
     for (size_t i = 0; i < job->groups.count; i++)
-        if (!add_item(job, &job->groups.items[i], err)) return false;
+        if (!add_group(job, &job->groups.items[i], err)) return false;
     return true;
 }
 
@@ -283,6 +304,11 @@ static bool write_all(Job *job, const char *path, Error *err) {
     return ok;
 }
 
+static bool is_yarn_rounded(const Job *job) {
+    const Rope *r = &job->model->desc.rope;
+    return (job->arch->keys & GGUF_YARN_ROUNDED) && r->scaling == ROPE_YARN && !r->truncate;
+}
+
 static int64_t ignored_window(const Job *job) {
     const ModelDesc *d = &job->model->desc;
     return job->arch->window_ignored && d->window < d->context ? d->window : 0;
@@ -296,11 +322,16 @@ bool model_export_gguf(const Model *model, const char *path, const ExportOptions
     ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
     ok = ok && plan_files(&job, err) && write_all(&job, path, err);
     if (ok)
-        *result = (ExportResult){
-            .files = job.split.count, .tensors = job.count, .bytes = job.written, .window = ignored_window(&job)};
+        *result = (ExportResult){.files = job.split.count,
+                                 .tensors = job.count,
+                                 .bytes = job.written,
+                                 .window = ignored_window(&job),
+                                 .yarn_rounded = is_yarn_rounded(&job)};
     gguf_meta_free(&job.meta);
     mem_free(job.split.starts);
     mem_free(job.rope_factors);
+    for (size_t i = 0; i < job.pair_count; i++) latent_pair_free(&job.pairs[i]);
+    mem_free(job.pairs);
     mem_free(job.desc);
     regroup_free(&job.groups);
     mem_free(job.tensors);

@@ -36,23 +36,44 @@ static bool any_windowed(const ModelDesc *d) {
     return false;
 }
 
+// The same attention, whatever it follows from.
+static void settle_yarn(Rope *r) {
+    if (r->scaling != ROPE_YARN) return;
+    r->attention_factor = gguf_yarn_attention(r);
+    r->mscale = r->mscale_all_dim = 0;
+}
+
+// 1 is the same as none.
+static void settle_factors(ModelDesc *d) {
+    double *const factors[] = {&d->embed_scale, &d->residual_scale, &d->logit_scale, &d->experts.scale};
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
+        if (*factors[i] == 1) *factors[i] = 0;
+    if (d->v_head_dim == d->head_dim) d->v_head_dim = 0;
+    if (d->latent.norm_eps == d->norm_eps) d->latent.norm_eps = 0;
+}
+
 // What GGUF says in another way, or not at all, without changing the network.
 static void make_alike(ModelDesc *wanted, ModelDesc *found, const GgufArch *arch) {
     memcpy(found->family, wanted->family, sizeof found->family);
     found->bos = wanted->bos;
     found->eos = wanted->eos;
     wanted->norm_plus_one = false;
+    settle_factors(wanted);
+    wanted->latent.split = found->latent.split;
     if (!any_windowed(wanted)) wanted->window = found->window;
     if (wanted->positions != POSITIONS_ROTARY) return;
     wanted->rope.interleaved = wanted->rope_local.interleaved = arch->neighbours;
-    if (gguf_has_rope_factors(wanted)) {
+    if (gguf_has_rope_factors(wanted, arch)) {
         double theta = wanted->rope.theta;
         int64_t dims = wanted->rope.dims;
+        double attention = wanted->rope.scaling == ROPE_YARN ? gguf_yarn_attention(&wanted->rope) : 1;
         wanted->rope = (Rope){.theta = theta, .dims = dims, .interleaved = arch->neighbours, .scaling = ROPE_FACTORS};
+        wanted->rope.attention_factor = attention != 1 ? attention : 0;
         found->rope.scaling = ROPE_FACTORS;
     }
     if (wanted->rope.scaling == ROPE_DYNAMIC) wanted->rope.scaling = ROPE_PLAIN; // up to the context it is none
-    if (wanted->rope.scaling == ROPE_YARN) found->rope = wanted->rope;
+    settle_yarn(&wanted->rope);
+    settle_yarn(&found->rope);
     if (wanted->rope.scaling == ROPE_LONGROPE && wanted->rope.attention_factor == 0) wanted->rope.attention_factor = 1;
 }
 

@@ -35,8 +35,7 @@ static void add_text(const ArchMeta *m, const char *rest, const char *text) {
 
 static double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1; }
 
-// What yarn multiplies cos and sin by.
-static double yarn_attention(const Rope *r) {
+double gguf_yarn_attention(const Rope *r) {
     if (r->attention_factor > 0) return r->attention_factor;
     if (r->mscale != 0 && r->mscale_all_dim != 0)
         return yarn_mscale(r->factor, r->mscale) / yarn_mscale(r->factor, r->mscale_all_dim);
@@ -45,27 +44,33 @@ static double yarn_attention(const Rope *r) {
 
 // Whether engines' own yarn is this one: they round its range, and take 32 and 1 for beta_fast and beta_slow whatever
 // keys a file has.
-static bool is_plain_yarn(const Rope *r) { return r->truncate && r->beta_fast == 32 && r->beta_slow == 1; }
+static bool is_plain_yarn(const Rope *r, const GgufArch *arch) {
+    bool whole = r->truncate || (arch->keys & GGUF_YARN_ROUNDED);
+    return whole && r->beta_fast == 32 && r->beta_slow == 1;
+}
 
-bool gguf_has_rope_factors(const ModelDesc *d) {
-    return d->rope.scaling == ROPE_LLAMA3 || (d->rope.scaling == ROPE_YARN && !is_plain_yarn(&d->rope));
+bool gguf_has_rope_factors(const ModelDesc *d, const GgufArch *arch) {
+    return d->rope.scaling == ROPE_LLAMA3 || (d->rope.scaling == ROPE_YARN && !is_plain_yarn(&d->rope, arch));
 }
 
 // Up to the context that the file states, dynamic scaling is none at all.
-static void add_rope_scaling(const ArchMeta *m, const Rope *r) {
-    double attention = r->scaling == ROPE_YARN ? yarn_attention(r) : 1;
+static void add_rope_scaling(const ArchMeta *m, const Rope *r, const GgufArch *arch) {
+    double attention = r->scaling == ROPE_YARN ? gguf_yarn_attention(r) : 1;
     if (r->scaling == ROPE_LINEAR) {
         add_text(m, "rope.scaling.type", "linear");
         add_f32(m, "rope.scaling.factor", r->factor);
-    } else if (r->scaling == ROPE_YARN && is_plain_yarn(r)) {
+    } else if (r->scaling == ROPE_YARN && is_plain_yarn(r, arch)) {
         add_text(m, "rope.scaling.type", "yarn");
         add_f32(m, "rope.scaling.factor", r->factor);
         add_u32(m, "rope.scaling.original_context_length", r->original_context);
-        attention /= yarn_mscale(r->factor, 1); // engines multiply by this themselves
+        // Engines multiply by this themselves.
+        if (!(arch->keys & GGUF_KEY_LATENT)) attention /= yarn_mscale(r->factor, 1);
     } else if (r->scaling == ROPE_LONGROPE) {
         add_text(m, "rope.scaling.type", "longrope");
         add_u32(m, "rope.scaling.original_context_length", r->original_context);
         attention = r->attention_factor != 0 ? r->attention_factor : 1;
+    } else if (r->scaling == ROPE_FACTORS && r->attention_factor != 0) {
+        attention = r->attention_factor;
     }
     if (attention != 1) add_f32(m, "rope.scaling.attn_factor", attention);
 }
@@ -74,6 +79,7 @@ static void add_rope_scaling(const ArchMeta *m, const Rope *r) {
 static void add_factor(const ArchMeta *m, const char *rest, double value) { add_f32(m, rest, value != 0 ? value : 1); }
 
 static void add_sizes(const ArchMeta *m, const ModelDesc *d) {
+    int64_t latent = d->latent.kv_rank;
     const struct {
         const char *key;
         int64_t value;
@@ -83,9 +89,9 @@ static void add_sizes(const ArchMeta *m, const ModelDesc *d) {
                  {"block_count", d->layers},
                  {"feed_forward_length", d->ffn_dim},
                  {"attention.head_count", d->heads},
-                 {"attention.head_count_kv", d->kv_heads},
-                 {"attention.key_length", d->head_dim},
-                 {"attention.value_length", desc_value_dim(d)}};
+                 {"attention.head_count_kv", latent ? 1 : d->kv_heads},
+                 {"attention.key_length", latent ? latent + desc_rope_dims(d) : d->head_dim},
+                 {"attention.value_length", latent ? latent : desc_value_dim(d)}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) add_u32(m, sizes[i].key, sizes[i].value);
     add_f32(m, d->norm_kind == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
             d->norm_eps);
@@ -112,6 +118,28 @@ static void add_experts(const ArchMeta *m, const ModelDesc *d) {
     gguf_meta_bool(m->meta, key_of(m, "expert_weights_norm", key), e->normalized);
     if (e->scale != 0) add_f32(m, "expert_weights_scale", e->scale);
     add_u32(m, "expert_gating_func", e->sigmoid ? 2 : 1);
+    if (!e->groups) return;
+    add_u32(m, "expert_group_count", e->groups);
+    add_u32(m, "expert_group_used_count", e->groups_used);
+}
+
+// Engines multiply the scores by (attention * (1 + log_multiplier * ln factor))^2: where the key is not there, or 0, by
+// another attention.
+static double yarn_log_multiplier(const ModelDesc *d) {
+    const Rope *r = &d->rope;
+    double scale = d->attn_scale != 0 ? d->attn_scale : 1 / sqrt((double)d->head_dim);
+    double multiplier = (sqrt(scale * sqrt((double)d->head_dim)) / gguf_yarn_attention(r) - 1) / log(r->factor);
+    return fabs(multiplier) > 1e-12 ? multiplier : 1e-12;
+}
+
+static void add_latent(const ArchMeta *m, const ModelDesc *d) {
+    if (!d->latent.kv_rank) return;
+    add_u32(m, "attention.kv_lora_rank", d->latent.kv_rank);
+    add_u32(m, "attention.q_lora_rank", d->latent.query_rank); // which most engines ask for where it is 0, too
+    add_u32(m, "attention.key_length_mla", d->head_dim);
+    add_u32(m, "attention.value_length_mla", desc_value_dim(d));
+    if (d->rope.scaling == ROPE_YARN && d->rope.factor > 1)
+        add_f32(m, "rope.scaling.yarn_log_multiplier", yarn_log_multiplier(d));
 }
 
 // Which layers are windowed, where it is not what engines take for granted.
@@ -148,6 +176,7 @@ static void add_some(const ArchMeta *m, const ModelDesc *d, unsigned keys) {
     if ((keys & GGUF_KEY_CLAMP) && d->qkv_clip != 0) add_f32(m, "attention.clamp_kqv", d->qkv_clip);
     if (keys & GGUF_KEY_PARALLEL) gguf_meta_bool(m->meta, key_of(m, "use_parallel_residual", key), d->parallel);
     if (keys & GGUF_KEY_EXPERTS) add_experts(m, d);
+    if (keys & GGUF_KEY_LATENT) add_latent(m, d);
 }
 
 // Transformers' names. Engines do not read this for the architectures that have it here: they compute one form.
@@ -167,7 +196,7 @@ void gguf_add_description(GgufMeta *meta, const ModelDesc *d, const GgufArch *ar
     add_u32(&m, "rope.dimension_count", desc_rope_dims(d));
     add_f32(&m, "rope.freq_base", d->rope.theta);
     if (arch->keys & GGUF_KEY_LOCAL_ROPE) add_f32(&m, "rope.freq_base_swa", d->rope_local.theta);
-    add_rope_scaling(&m, &d->rope);
+    add_rope_scaling(&m, &d->rope, arch);
 }
 
 // Short wavelengths are kept, long ones slowed by `factor`, those between blended.

@@ -9,7 +9,11 @@
 
 // Llama 3.1's scaling, and a yarn that GGUF's keys cannot say, are a tensor there: what each of the head_dim / 2 speeds
 // is divided by (transformers' modeling_rope_utils.py defines them).
-bool gguf_has_rope_factors(const ModelDesc *desc);
+bool gguf_has_rope_factors(const ModelDesc *desc, const GgufArch *arch);
+
+// What yarn multiplies cos and sin by.
+double gguf_yarn_attention(const Rope *rope);
+
 void gguf_rope_factors(const ModelDesc *desc, float *factors);
 
 // tokenizer.*: vocabulary, merges or scores, special tokens, chat template. pre: the pre-tokenizer's name, NULL: found

@@ -20,6 +20,8 @@ typedef enum GgufKeys {
     GGUF_KEY_PARALLEL = 128,    // use_parallel_residual
     GGUF_KEY_EXPERTS = 256,     // expert_count and the rest
     GGUF_KEY_GELU = 512,        // hidden_activation: which form of GELU, where not `activation`; engines have one form
+    GGUF_KEY_LATENT = 1024,     // attention.kv_lora_rank and the rest
+    GGUF_YARN_ROUNDED = 2048,   // no key: what yarn is for models, engines round to whole dimensions all the same
 } GgufKeys;
 
 typedef struct GgufArch {
@@ -59,6 +61,9 @@ bool refuse_gguf(const Gguf *gguf, const char *architecture, const GgufRefusal *
 
 // An error where the file has rotary factors, which not every architecture's graph looks at.
 bool refuse_gguf_factors(const Model *model, const char *architecture, Error *err);
+
+// Linear layers but those of queries, keys and values have no biases.
+void gguf_drop_biases(ModelDesc *desc);
 
 // What takes the heads to make up the width: whatever the keys say.
 void gguf_square_heads(ModelDesc *desc);

@@ -97,6 +97,22 @@ static bool read_sizes(const Gguf *g, const char *architecture, Model *model, Er
     return true;
 }
 
+// With keys and values apart for each head, GGUF takes attention to be that of one head for keys, which is as wide as
+// the narrow layer and the turned part; and says beside it what a head is.
+static bool read_latent(const Gguf *g, const char *architecture, ModelDesc *d, Error *err) {
+    Latent *l = &d->latent;
+    int64_t values = desc_value_dim(d);
+    if (!needed_int(g, architecture, "attention.kv_lora_rank", &l->kv_rank, err) ||
+        !gguf_int(g, key_of(architecture, "attention.q_lora_rank").text, 0, INT_MAX_READ, &l->query_rank, err) ||
+        !read_int(g, architecture, "attention.key_length_mla", &d->head_dim, err) ||
+        !read_int(g, architecture, "attention.value_length_mla", &values, err))
+        return false;
+    d->kv_heads = d->heads;
+    d->v_head_dim = values != d->head_dim ? values : 0;
+    l->split = gguf_find(g, key_of(architecture, "attention.key_length_mla").text);
+    return true;
+}
+
 static bool read_eps(const Gguf *g, const GgufArch *arch, ModelDesc *d, Error *err) {
     const char *suffix =
         arch->norm_kind == NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
@@ -155,15 +171,18 @@ static bool read_experts(const Gguf *g, const char *a, Model *m, Error *err) {
     if (!gguf_int(g, count.text, 0, EXPERTS_MAX, &e->count, err)) return false;
     if (!e->count) return true;
     e->ffn_dim = m->desc.ffn_dim;
-    e->normalized = true;
     if (!needed_int(g, a, "expert_used_count", &e->used, err) ||
         !uniform_int(g, a, "expert_feed_forward_length", &e->ffn_dim, err) ||
         !gguf_int(g, key_of(a, "expert_shared_count").text, 0, EXPERTS_MAX, &shared, err) ||
         !gguf_int(g, leading.text, 0, LAYERS_MAX, &dense, err) ||
         !gguf_bool(g, key_of(a, "expert_weights_norm").text, &e->normalized, err) ||
         !read_factor(g, a, "expert_weights_scale", &e->scale, err) ||
-        !gguf_int(g, key_of(a, "expert_gating_func").text, 0, 3, &gating, err))
+        !gguf_int(g, key_of(a, "expert_gating_func").text, 0, 3, &gating, err) ||
+        !gguf_int(g, key_of(a, "expert_group_count").text, 0, EXPERTS_MAX, &e->groups, err) ||
+        !gguf_int(g, key_of(a, "expert_group_used_count").text, 0, EXPERTS_MAX, &e->groups_used, err))
         return false;
+    if (e->groups <= 1 || e->groups == e->groups_used) e->groups = e->groups_used = 0;
+    e->groups_by_two = e->groups;
     if (gating > SIGMOID)
         return error_set(err, "metadata \"%s.expert_gating_func\" is %lld, which is not supported", a,
                          (long long)gating);
@@ -246,6 +265,8 @@ bool refuse_gguf_factors(const Model *m, const char *architecture, Error *err) {
                      architecture);
 }
 
+void gguf_drop_biases(ModelDesc *d) { d->attn_output_bias = d->mlp_bias = false; }
+
 void gguf_square_heads(ModelDesc *d) {
     d->head_dim = d->dim / d->heads;
     d->v_head_dim = 0;
@@ -270,25 +291,37 @@ bool refuse_gguf(const Gguf *g, const char *architecture, const GgufRefusal *lis
     return true;
 }
 
-static bool read_yarn(const Gguf *g, const char *architecture, ModelDesc *d, Error *err) {
-    static const GgufRefusal refused[] = {{"rope.scaling.yarn_log_multiplier", 0},
-                                          {"rope.scaling.yarn_ext_factor", 1},
+// What cos and sin are multiplied by is a factor of what yarn itself has.
+static bool read_attention_factor(const Gguf *g, const char *architecture, Rope *rope, Error *err) {
+    double factor = 1;
+    if (!read_double(g, architecture, "rope.scaling.attn_factor", &factor, err)) return false;
+    if (rope->scaling == ROPE_YARN && rope->factor > 1 && factor != 1) factor *= 0.1 * log(rope->factor) + 1;
+    if (factor != 1) rope->attention_factor = factor;
+    return true;
+}
+
+static bool read_yarn(const Gguf *g, const GgufArch *arch, ModelDesc *d, Error *err) {
+    static const GgufRefusal refused[] = {{"rope.scaling.yarn_ext_factor", 1},
                                           {"rope.scaling.yarn_attn_factor", 1},
-                                          {"rope.scaling.attn_factor", 1}};
+                                          {"rope.scaling.yarn_log_multiplier", 0}};
+    enum { REFUSED = sizeof refused / sizeof *refused };
+    const char *architecture = arch->name;
     Rope *rope = &d->rope;
     rope->original_context = d->context;
     rope->beta_fast = 32;
     rope->beta_slow = 1;
-    rope->truncate = true;
-    return refuse_gguf(g, architecture, refused, sizeof refused / sizeof *refused, err) &&
+    rope->truncate = !(arch->keys & GGUF_YARN_ROUNDED);
+    return refuse_gguf(g, architecture, refused, arch->keys & GGUF_KEY_LATENT ? REFUSED - 1 : REFUSED, err) &&
+           read_attention_factor(g, architecture, rope, err) &&
            read_int(g, architecture, "rope.scaling.original_context_length", &rope->original_context, err) &&
            read_double(g, architecture, "rope.scaling.yarn_beta_fast", &rope->beta_fast, err) &&
            read_double(g, architecture, "rope.scaling.yarn_beta_slow", &rope->beta_slow, err);
 }
 
 // The factor, in the newer spelling or the older one; 0 and 1 mean none, as for llama.cpp.
-static bool read_scaling(const Gguf *g, const char *architecture, ModelDesc *d, Error *err) {
+static bool read_scaling(const Gguf *g, const GgufArch *arch, ModelDesc *d, Error *err) {
     GgufText type = {"linear", 6};
+    const char *architecture = arch->name;
     Rope *rope = &d->rope;
     if (!gguf_text(g, key_of(architecture, "rope.scaling.type").text, &type, err) ||
         !read_double(g, architecture, "rope.scale_linear", &rope->factor, err) ||
@@ -308,7 +341,7 @@ static bool read_scaling(const Gguf *g, const char *architecture, ModelDesc *d, 
                          type.size < 60 ? (int)type.size : 60, type.data);
     rope->scaling = ROPE_YARN;
     if (!scaled) rope->factor = 1;
-    return read_yarn(g, architecture, d, err);
+    return read_yarn(g, arch, d, err);
 }
 
 // Longrope's original context and attention factor; factors are tensors.
@@ -330,7 +363,7 @@ static bool read_rope(const Gguf *g, const GgufArch *arch, Model *model, Error *
         return false;
     if (rotary != d->head_dim) d->rope.dims = rotary;
     if (model_tensor(model, "rope_factors_long.weight")) return read_longrope(g, arch->name, d, err);
-    if (!read_scaling(g, arch->name, d, err)) return false;
+    if (!read_scaling(g, arch, d, err)) return false;
     if (arch->keys & GGUF_KEY_LOCAL_ROPE) {
         d->rope_local = d->rope;
         if (!read_double(g, arch->name, "rope.freq_base_swa", &d->rope_local.theta, err)) return false;
@@ -340,7 +373,7 @@ static bool read_rope(const Gguf *g, const GgufArch *arch, Model *model, Error *
         return error_set(err, "tensor rope_freqs.weight beside rotary scaling \"%s\" is not supported",
                          rope_scaling_name(d->rope.scaling));
     d->rope.scaling = ROPE_FACTORS;
-    return true;
+    return read_attention_factor(g, arch->name, &d->rope, err);
 }
 
 bool gguf_refuse_rope_factors(const Model *model, const char *architecture, Error *err) {
@@ -367,7 +400,9 @@ static bool read_gelu(const Gguf *g, const GgufArch *arch, ModelDesc *d, Error *
 
 bool gguf_describe(const Gguf *g, const GgufArch *arch, Model *model, Error *err) {
     model->desc.activation = arch->activation;
-    if (!read_sizes(g, arch->name, model, err) || !read_eps(g, arch, &model->desc, err)) return false;
+    if (!read_sizes(g, arch->name, model, err) || !read_eps(g, arch, &model->desc, err) ||
+        ((arch->keys & GGUF_KEY_LATENT) && !read_latent(g, arch->name, &model->desc, err)))
+        return false;
     look_at_tensors(model);
     if (!read_some(g, arch, model, err) || !read_gelu(g, arch, &model->desc, err)) return false;
     if (arch->window_period && !read_window_pattern(g, arch, &model->desc, err)) return false;

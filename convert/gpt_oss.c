@@ -78,10 +78,39 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
+static const NameMap gguf_names[] = {
+    GGUF_EXPERT_NAMES,
+    {"blk.#.ffn_gate_exps.bias", "blk.#.ffn_gate.#.bias"},
+    {"blk.#.ffn_up_exps.bias", "blk.#.ffn_up.#.bias"},
+    {"blk.#.ffn_down_exps.bias", "blk.#.ffn_down.#.bias"},
+    {"blk.#.post_attention_norm.weight", "blk.#.ffn_norm.weight"}, // it comes after attention, before the experts
+    {0},
+};
+
+// Engines have the limit and the slope in their code, and tensors that they cannot do without.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    ModelDesc *d = &model->desc;
+    (void)gguf;
+    d->norm_place = NORM_BEFORE;
+    d->parallel = d->shared_norm = d->tied = d->mlp_bias = false;
+    d->attn_output_bias = d->sinks = d->experts.bias = d->experts.router_bias = d->experts.normalized = true;
+    d->activation_limit = 7;
+    d->activation_slope = 1.702;
+    return refuse_gguf_factors(model, "gpt-oss", err);
+}
+
+static const GgufArch gguf = {.name = "gpt-oss",
+                              .names = gguf_names,
+                              .activation = ACT_SWIGLU_CLAMPED,
+                              .keys = GGUF_KEY_WINDOW | GGUF_KEY_EXPERTS | GGUF_YARN_ROUNDED,
+                              .window_period = 2,
+                              .settle = settle};
+
 const Family family_gpt_oss = {
     .name = "gpt_oss",
     .architecture = "GptOssForCausalLM",
     .names = names,
     .starts = starts,
     .describe = gpt_oss_describe,
+    .gguf = &gguf,
 };

@@ -17,8 +17,19 @@ static bool olmo_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
-static const GgufArch gguf = {
-    .name = "olmo", .neighbours = true, .norm_kind = NORM_LAYER, .activation = ACT_SILU, .keys = GGUF_KEY_CLAMP};
+// Engines know no biases but of queries, keys and values, and no rotary factors.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    gguf_drop_biases(&model->desc);
+    return refuse_gguf_factors(model, "olmo", err);
+}
+
+static const GgufArch gguf = {.name = "olmo",
+                              .neighbours = true,
+                              .norm_kind = NORM_LAYER,
+                              .activation = ACT_SILU,
+                              .keys = GGUF_KEY_CLAMP,
+                              .settle = settle};
 
 const Family family_olmo = {
     .name = "olmo",

@@ -22,7 +22,15 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
-static const GgufArch gguf = {.name = "olmo2", .activation = ACT_SILU};
+// Engines know no biases but of queries, keys and values, no rotary factors, and no tied head.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    gguf_drop_biases(&model->desc);
+    model->desc.tied = false;
+    return refuse_gguf_factors(model, "olmo2", err);
+}
+
+static const GgufArch gguf = {.name = "olmo2", .activation = ACT_SILU, .settle = settle};
 
 const Family family_olmo2 = {
     .name = "olmo2",

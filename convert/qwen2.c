@@ -14,7 +14,14 @@ static bool qwen2_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
-static const GgufArch gguf = {.name = "qwen2", .activation = ACT_SILU};
+// Engines know no biases but of queries, keys and values, and no rotary factors.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    gguf_drop_biases(&model->desc);
+    return refuse_gguf_factors(model, "qwen2", err);
+}
+
+static const GgufArch gguf = {.name = "qwen2", .activation = ACT_SILU, .settle = settle};
 
 const Family family_qwen2 = {
     .name = "qwen2",

@@ -17,7 +17,14 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
-static const GgufArch gguf = {.name = "qwen3", .activation = ACT_SILU};
+// Engines know no biases but of queries, keys and values, and no rotary factors.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    gguf_drop_biases(&model->desc);
+    return refuse_gguf_factors(model, "qwen3", err);
+}
+
+static const GgufArch gguf = {.name = "qwen3", .activation = ACT_SILU, .settle = settle};
 
 const Family family_qwen3 = {
     .name = "qwen3",

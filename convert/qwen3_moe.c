@@ -53,12 +53,13 @@ static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
 static const NameMap gguf_names[] = {GGUF_EXPERT_NAMES, {0}};
 
-// Engines divide the chosen ones' weights by their sum whatever a file says.
+// Engines divide the chosen ones' weights by their sum whatever a file says. They know no biases but of queries, keys
+// and values, and no rotary factors.
 static bool settle(const Gguf *g, Model *model, Error *err) {
     (void)g;
-    (void)err;
+    gguf_drop_biases(&model->desc);
     model->desc.experts.normalized = true;
-    return true;
+    return refuse_gguf_factors(model, "qwen3moe", err);
 }
 
 static const GgufArch gguf = {

@@ -50,12 +50,13 @@ static bool smollm3_describe(const cJSON *config, ModelDesc *desc, Error *err) {
 static const NameMap names[] = {LLAMA_END_NAMES, LLAMA_NORM_NAMES, LLAMA_ATTENTION_NAMES, LLAMA_MLP_NAMES, {0}};
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
-// Every fourth layer is without positions, whatever a file says.
+// Every fourth layer is without positions, whatever a file says. Engines know no biases but of queries, keys and
+// values, and no rotary factors.
 static bool settle(const Gguf *g, Model *model, Error *err) {
     (void)g;
-    (void)err;
+    gguf_drop_biases(&model->desc);
     for (int64_t i = 3; i < model->desc.layers; i += 4) model->desc.layer_kinds[i] |= LAYER_UNTURNED;
-    return true;
+    return refuse_gguf_factors(model, "smollm3", err);
 }
 
 static const GgufArch gguf = {.name = "smollm3", .neighbours = true, .activation = ACT_SILU, .settle = settle};

@@ -35,7 +35,15 @@ static const NameMap names[] = {
 };
 static const NameStart starts[] = {LLAMA_STARTS, {0}};
 
-static const GgufArch gguf = {.name = "starcoder2", .norm_kind = NORM_LAYER, .activation = ACT_GELU_TANH};
+// Engines need these biases, whatever queries, keys and values have, and know no rotary factors.
+static bool settle(const Gguf *gguf, Model *model, Error *err) {
+    (void)gguf;
+    model->desc.attn_output_bias = model->desc.mlp_bias = model->desc.norm_bias = true;
+    return refuse_gguf_factors(model, "starcoder2", err);
+}
+
+static const GgufArch gguf = {
+    .name = "starcoder2", .norm_kind = NORM_LAYER, .activation = ACT_GELU_TANH, .settle = settle};
 
 const Family family_starcoder2 = {
     .name = "starcoder2",

@@ -1,6 +1,8 @@
 #include "eval/layer.h"
 
+#include "core/heads.h"
 #include "core/mem.h"
+#include "quant/kernels/kernels.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +87,31 @@ static bool open_norms(Layer *l, const Model *m, int64_t i, Error *err) {
     return true;
 }
 
+static void widen(DType from, const void *src, float *dst, int64_t n) { kernels_get()->to_f32[from](src, dst, n); }
+
+static bool join_heads(Layer *l, const Tensor **keys, const Tensor **values, int64_t heads, Error *err) {
+    Tensor kv_b;
+    for (int64_t h = 0; h < heads; h++)
+        if (!tensor_verify(keys[h], err) || !tensor_verify(values[h], err)) return false;
+    return heads_join(keys, values, heads, widen, &kv_b, &l->kv_b_heads, err) &&
+           linear_open(&l->kv_b, &kv_b, NULL, err); // which keeps a copy
+}
+
+static bool open_heads(Layer *l, const Model *m, int64_t i, Error *err) {
+    int64_t heads = m->desc.heads;
+    const Tensor **pairs = mem_alloc(2 * (size_t)heads, sizeof *pairs, err);
+    bool ok = pairs;
+    for (int64_t h = 0; ok && h < 2 * heads; h++) {
+        char rest[64];
+        snprintf(rest, sizeof rest, h < heads ? "attn_k_b.%lld" : "attn_v_b.%lld", (long long)(h % heads));
+        pairs[h] = find(m, name_of(i, rest).text, "weight");
+        ok = pairs[h] || missing(m, name_of(i, rest).text, err);
+    }
+    ok = ok && (join_heads(l, pairs, pairs + heads, heads, err) || error_prefix(err, "%s", m->path));
+    mem_free(pairs);
+    return ok;
+}
+
 static bool open_attention(Layer *l, const Model *m, int64_t i, Error *err) {
     const ModelDesc *d = &m->desc;
     bool latent = d->latent.kv_rank, low = d->latent.query_rank;
@@ -100,10 +127,11 @@ static bool open_attention(Layer *l, const Model *m, int64_t i, Error *err) {
         {low, &l->q_a, "attn_q_a"},
         {low, &l->q_b, "attn_q_b"},
         {latent, &l->kv_a, "attn_kv_a_mqa"},
-        {latent, &l->kv_b, "attn_kv_b"},
+        {latent && !d->latent.split, &l->kv_b, "attn_kv_b"},
     };
     for (size_t k = 0; k < sizeof linears / sizeof *linears; k++)
         if (linears[k].there && !linear_find(linears[k].linear, m, name_of(i, linears[k].name).text, err)) return false;
+    if (d->latent.split && !open_heads(l, m, i, err)) return false;
     if (!d->sinks) return true;
     const Tensor *sinks = find(m, name_of(i, "attn_sinks").text, "weight");
     if (!sinks) return missing(m, name_of(i, "attn_sinks").text, err);
@@ -170,6 +198,7 @@ void layer_close(Layer *l) {
     for (int i = 0; i < LINEARS; i++) linear_close(linears[i]);
     for (int64_t i = 0; i < l->expert_count; i++) mlp_close(&l->experts[i]);
     mem_free(l->experts);
+    mem_free(l->kv_b_heads);
     mem_free(l->sinks);
     mem_free(l->correction);
 }

@@ -24,6 +24,7 @@ typedef struct Layer {
     Linear q_a, q_b, kv_a, kv_b; // latent attention: q_b and kv_b in place of q, k and v
     Norm q_a_norm, kv_a_norm;
     Norm q_norm, k_norm; // of all heads' rows: [head_dim] or [heads * head_dim]
+    void *kv_b_heads;    // what kv_b is put together by, where each head has matrices of its own
     float *sinks;        // [heads]
     Mlp mlp;             // or, where there are experts, what every token passes besides
     Linear router;       // [experts, dim]

@@ -42,7 +42,8 @@ static float speed_yarn(const Rope *r, float plain, int64_t i, int64_t dim) {
 static double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1; }
 
 static double attention_factor(const Rope *r) {
-    if (r->scaling == ROPE_LONGROPE && r->attention_factor > 0) return r->attention_factor;
+    bool factors = r->scaling == ROPE_LONGROPE || r->scaling == ROPE_FACTORS;
+    if (factors && r->attention_factor > 0) return r->attention_factor;
     if (r->scaling != ROPE_YARN) return 1;
     if (r->attention_factor > 0) return r->attention_factor;
     if (r->mscale != 0 && r->mscale_all_dim != 0)

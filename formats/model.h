@@ -70,7 +70,7 @@ typedef struct Rope {
     RopeScaling scaling;
     double factor;                 // linear, dynamic, yarn, llama3
     int64_t original_context;      // dynamic, yarn, llama3, longrope: positions the model was first trained for
-    double attention_factor;       // yarn, longrope: multiplies cos and sin; 0: yarn's own rule, or none
+    double attention_factor;       // yarn, longrope, factors: multiplies cos and sin; 0: yarn's own rule, or none
     double beta_fast, beta_slow;   // yarn
     double mscale, mscale_all_dim; // yarn; 0 where not given
     bool truncate;                 // yarn: the correction range is rounded to whole dimensions
@@ -102,6 +102,7 @@ typedef struct Latent {
     int64_t query_rank;
     double norm_eps; // of the norms of the narrow layers; 0: as the others'
     bool bias;       // attn_q_a and attn_kv_a_mqa, into the narrow layers, have biases
+    bool split;      // in place of attn_kv_b each head H has attn_k_b.H, transposed, and attn_v_b.H: GGUF
 } Latent;
 
 // What differs from layer to layer.

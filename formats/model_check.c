@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-// A tensor's place: outside the layers, in a layer, in an expert of a layer ("%lld" in its name).
-typedef enum Scope { MODEL, LAYER, EXPERT } Scope;
+// A tensor's place: outside the layers, in a layer, in an expert or a head of a layer ("%lld" in its name).
+typedef enum Scope { MODEL, LAYER, EXPERT, HEAD } Scope;
 
 typedef struct Wanted {
     const char *name; // after "blk.N." for a layer's
@@ -75,7 +75,9 @@ static void want_latent(WantedList *list, const ModelDesc *d) {
     want(list, true, "attn_kv_a_mqa.weight", LAYER, kv + rope, d->dim);
     want(list, d->latent.bias, "attn_kv_a_mqa.bias", LAYER, 0, kv + rope);
     want(list, true, "attn_kv_a_norm.weight", LAYER, 0, kv);
-    want(list, true, "attn_kv_b.weight", LAYER, d->heads * (d->head_dim - rope + desc_value_dim(d)), kv);
+    want(list, !d->latent.split, "attn_kv_b.weight", LAYER, d->heads * (d->head_dim - rope + desc_value_dim(d)), kv);
+    want(list, d->latent.split, "attn_k_b.%lld.weight", HEAD, kv, d->head_dim - rope);
+    want(list, d->latent.split, "attn_v_b.%lld.weight", HEAD, desc_value_dim(d), kv);
 }
 
 static void want_attention(WantedList *list, const ModelDesc *d) {
@@ -142,14 +144,15 @@ static bool walk_list(const ModelDesc *d, const WantedList *list, int64_t layer,
     for (int i = 0; i < list->count; i++) {
         const Wanted *w = &list->items[i];
         const char *dot = strchr(w->name, '%');
-        for (int64_t expert = 0; expert < (w->scope == EXPERT ? d->experts.count : 1); expert++) {
-            if (w->scope == EXPERT)
-                snprintf(rest, sizeof rest, "%.*s%lld%s", (int)(dot - w->name), w->name, (long long)expert,
+        int64_t count = w->scope == EXPERT ? d->experts.count : w->scope == HEAD ? d->heads : 1;
+        for (int64_t k = 0; k < count; k++) {
+            if (dot)
+                snprintf(rest, sizeof rest, "%.*s%lld%s", (int)(dot - w->name), w->name, (long long)k,
                          dot + strlen("%lld"));
             if (w->scope == MODEL)
                 snprintf(name, sizeof name, "%s", w->name);
             else
-                snprintf(name, sizeof name, "blk.%lld.%s", (long long)layer, w->scope == EXPERT ? rest : w->name);
+                snprintf(name, sizeof name, "blk.%lld.%s", (long long)layer, dot ? rest : w->name);
             if (!visit(context, name, w)) return false;
         }
     }

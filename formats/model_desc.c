@@ -130,6 +130,8 @@ bool rope_write(const Rope *rope, cJSON *json) {
     if (ok && rope_has_original_context(rope->scaling))
         ok = cJSON_AddNumberToObject(json, "original_context", (double)rope->original_context);
     if (ok && rope->scaling == ROPE_YARN) ok = cJSON_AddBoolToObject(json, "truncate", rope->truncate);
+    if (ok && rope->scaling == ROPE_FACTORS && rope->attention_factor != 0)
+        ok = cJSON_AddNumberToObject(json, "attention_factor", rope->attention_factor);
     return ok;
 }
 
@@ -190,6 +192,8 @@ bool rope_read(const cJSON *json, Rope *rope, Error *err) {
     if (rope_has_original_context(rope->scaling) &&
         (!must_have(json, "original_context", err) ||
          !json_int(json, "original_context", 1, CONTEXT_MAX, &rope->original_context, err)))
+        return false;
+    if (rope->scaling == ROPE_FACTORS && !json_double(json, "attention_factor", 0, 1e6, &rope->attention_factor, err))
         return false;
     return json_int(json, "dims", 1, HEAD_DIM_MAX, &rope->dims, err) &&
            json_bool(json, "truncate", &rope->truncate, err) && json_bool(json, "interleaved", &rope->interleaved, err);

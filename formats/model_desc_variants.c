@@ -66,6 +66,7 @@ static const struct {
     {"router_normalized", offsetof(ModelDesc, experts.normalized)},
     {"expert_groups_by_two", offsetof(ModelDesc, experts.groups_by_two)},
     {"latent_bias", offsetof(ModelDesc, latent.bias)},
+    {"latent_split", offsetof(ModelDesc, latent.split)},
 };
 
 // The first name of each is the plain case.

@@ -389,8 +389,9 @@ static void test_rope_factors(void **state) {
                                .low_freq_factor = 1,
                                .high_freq_factor = 4}};
     float factors[4];
+    static const GgufArch arch = {.name = "llama"};
     static const float wanted[] = {1.0f, 7.667385101f, 8.0f, 8.0f};
-    assert_true(gguf_has_rope_factors(&desc));
+    assert_true(gguf_has_rope_factors(&desc, &arch));
     gguf_rope_factors(&desc, factors);
     for (int i = 0; i < 4; i++) assert_float_equal(factors[i], wanted[i], 1e-5);
 
@@ -402,9 +403,9 @@ static void test_rope_factors(void **state) {
                        .beta_fast = 32,
                        .beta_slow = 1,
                        .truncate = true};
-    assert_false(gguf_has_rope_factors(&desc));
+    assert_false(gguf_has_rope_factors(&desc, &arch));
     desc.rope.truncate = false;
-    assert_true(gguf_has_rope_factors(&desc));
+    assert_true(gguf_has_rope_factors(&desc, &arch));
     gguf_rope_factors(&desc, factors);
     assert_true(factors[0] == 1 && factors[3] == 4 && factors[1] > 1 && factors[1] < factors[2] && factors[2] <= 4);
 }
