@@ -37,12 +37,10 @@ static bool add_tensors(Model *model, GgufSet *set, Error *err) {
 
 static bool take_one_apart(Model *model, const NameMap *names, Tensor *t, Error *err) {
     bool known;
-    t->source = t->name; // where it comes from, for messages
     if (!names_add(names, NULL, t, model, &known, err)) return false;
-    t->source = NULL;
     if (known) return true;
     if (!model_add_tensor(model, t, err)) return false;
-    t->name = NULL; // the model's now
+    t->name = t->source = NULL; // the model's now
     return true;
 }
 
@@ -56,6 +54,7 @@ static bool take_apart(Model *model, const NameMap *names, Error *err) {
     for (size_t i = 0; i < count; i++) {
         ok = ok && take_one_apart(model, names, &tensors[i], err);
         mem_free(tensors[i].name);
+        mem_free(tensors[i].source);
     }
     mem_free(tensors);
     return ok;
