@@ -77,8 +77,14 @@ static bool has_suffix(const char *name, const char *suffix) {
 
 static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
 
+// Besides vectors, as llama.cpp's converter has it: what is small and decides much.
+static bool is_always_f32(const char *name) {
+    return is_norm(name) || strcmp(name, "position_embd.weight") == 0 || has_suffix(name, ".ffn_gate_inp.weight") ||
+           has_suffix(name, ".ffn_gate_inp_shexp.weight");
+}
+
 static bool plain_type(const Job *job, const Tensor *t, DType *type, Error *err) {
-    if (t->dims <= 1 || is_norm(t->name))
+    if (t->dims <= 1 || is_always_f32(t->name))
         *type = DT_F32;
     else if (job->options->cast)
         *type = job->options->dtype;
