@@ -17,7 +17,7 @@ typedef struct ExportPack {
 } ExportPack;
 
 typedef struct ExportOptions {
-    bool cast;   // tensors that are not in blocks (GGUF: but vectors, which are f32) or, Hugging Face, all take dtype
+    bool cast;   // tensors that are not in blocks (GGUF: but those always f32) or, Hugging Face, all take dtype
     DType dtype; // f32, f16 or bf16
     CastKernels kernels;
     uint64_t split;         // the most bytes that a file of weights may have; 0: GGUF any number, Hugging Face 5 GB

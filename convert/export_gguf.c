@@ -80,9 +80,10 @@ static bool has_suffix(const char *name, const char *suffix) {
 
 static bool is_norm(const char *name) { return has_suffix(name, "norm.weight"); }
 
-// Routers, norms and all that is no weight, in as many dimensions as they may be: engines add and choose in f32.
+// As llama.cpp's converter has it: what is small and decides much, and all that is no weight (stacked biases).
 static bool is_always_f32(const Tensor *t) {
-    return t->dims <= 1 || is_norm(t->name) || has_suffix(t->source, ".ffn_gate_inp.weight") ||
+    return t->dims <= 1 || is_norm(t->name) || strcmp(t->name, "position_embd.weight") == 0 ||
+           has_suffix(t->name, ".ffn_gate_inp.weight") || has_suffix(t->name, ".ffn_gate_inp_shexp.weight") ||
            !has_suffix(t->source, ".weight");
 }
 
