@@ -45,6 +45,7 @@ trap 'exit 130' INT TERM
 
 # start FILE: sets $address.
 start() {
+    : >"$dir/server.log"
     "$venv/bin/python" "$dir/server.py" "$1" "$(nproc)" >"$dir/server.log" 2>&1 &
     server=$!
     address=
