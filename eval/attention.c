@@ -1,7 +1,7 @@
 #include "eval/attention.h"
 
 #include "eval/vector.h"
-#include "quant/kernels/half.h"
+#include "core/half.h"
 #include <cblas.h>
 #include <math.h>
 #include <string.h>
