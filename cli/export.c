@@ -43,10 +43,6 @@ static void report(const char *output, const ExportOptions *o, const ExportResul
         if (r->undivided)
             printf("%zu matrices that groups do not divide stay in %s\n", r->undivided, dtype_name(r->dtype));
     }
-    if (r->window)
-        log_warn("the model's attention sees %lld positions; engines are known to run this architecture without that "
-                 "limit, and differ from the model on longer texts",
-                 (long long)r->window);
     if (r->yarn_rounded)
         log_warn("engines round the range of dimensions in which yarn blends two speeds to whole ones, which the model "
                  "does not; they differ from it a little");

@@ -30,7 +30,6 @@ typedef struct ExportResult {
     size_t files;      // of weights
     size_t tensors;    // in them
     uint64_t bytes;    // of them
-    int64_t window;    // GGUF: of the model, which engines will not keep to though its context is longer; 0: no such
     bool yarn_rounded; // GGUF: engines round the range in which yarn blends, which the model does not
     // Hugging Face: the type of what is plain, and how many matrices were packed; of these, carried over as they were;
     // and left out since the group does not divide them.

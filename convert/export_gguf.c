@@ -52,7 +52,7 @@ static bool find_architecture(Job *job, Error *err) {
                      job->model->path, job->model->desc.family);
 }
 
-// With a shorter context; windows as long as that are none.
+// With a shorter context; windows as long as that are none, but for engines that want to know them.
 static bool make_description(Job *job, Error *err) {
     ModelDesc *d = job->desc = mem_alloc(1, sizeof *d, err);
     int64_t context = job->options->context;
@@ -65,7 +65,7 @@ static bool make_description(Job *job, Error *err) {
     if (d->positions == POSITIONS_LEARNED)
         return error_set(err, "%s: has learned positions; --context cannot shorten them", job->model->path);
     d->context = context;
-    if (context > d->window) return true;
+    if (context > d->window || (job->arch->keys & GGUF_KEY_WINDOW)) return true;
     d->window = 0;
     for (int64_t i = 0; i < d->layers; i++) d->layer_kinds[i] &= (uint8_t)~LAYER_WINDOWED;
     return true;
@@ -310,11 +310,6 @@ static bool is_yarn_rounded(const Job *job) {
     return (job->arch->keys & GGUF_YARN_ROUNDED) && r->scaling == ROPE_YARN && !r->truncate;
 }
 
-static int64_t ignored_window(const Job *job) {
-    const ModelDesc *d = &job->model->desc;
-    return job->arch->window_ignored && d->window < d->context ? d->window : 0;
-}
-
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err) {
     Job job = {.model = model, .options = options};
@@ -326,7 +321,6 @@ bool model_export_gguf(const Model *model, const char *path, const ExportOptions
         *result = (ExportResult){.files = job.split.count,
                                  .tensors = job.count,
                                  .bytes = job.written,
-                                 .window = ignored_window(&job),
                                  .yarn_rounded = is_yarn_rounded(&job)};
     gguf_meta_free(&job.meta);
     mem_free(job.split.starts);

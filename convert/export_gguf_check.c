@@ -36,6 +36,10 @@ static bool any_windowed(const ModelDesc *d) {
     return false;
 }
 
+static void drop_windows(ModelDesc *d) {
+    for (int64_t i = 0; i < d->layers; i++) d->layer_kinds[i] &= (uint8_t)~LAYER_WINDOWED;
+}
+
 // The same attention, whatever it follows from.
 static void settle_yarn(Rope *r) {
     if (r->scaling != ROPE_YARN) return;
@@ -60,6 +64,10 @@ static void make_alike(ModelDesc *wanted, ModelDesc *found, const GgufArch *arch
     wanted->norm_plus_one = false;
     settle_factors(wanted);
     wanted->latent.split = found->latent.split;
+    if (wanted->window >= wanted->context) { // which then is none
+        drop_windows(wanted);
+        drop_windows(found);
+    }
     if (!any_windowed(wanted)) wanted->window = found->window;
     if (wanted->positions != POSITIONS_ROTARY) return;
     wanted->rope.interleaved = wanted->rope_local.interleaved = arch->neighbours;

@@ -34,7 +34,6 @@ typedef struct GgufArch {
     // With GGUF_KEY_WINDOW: of so many layers all but the last are windowed, where attention.sliding_window_pattern
     // does not say otherwise. 0: which layers are windowed is settled.
     int64_t window_period;
-    bool window_ignored; // engines read the window and see everything all the same
     // What else engines take for granted, over what the keys and tensors said. NULL: nothing.
     bool (*settle)(const Gguf *gguf, Model *model, Error *err);
 } GgufArch;

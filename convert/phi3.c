@@ -30,7 +30,7 @@ static bool settle(const Gguf *gguf, Model *model, Error *err) {
     (void)gguf;
     gguf_square_heads(d);
     d->plain_mlp = d->parallel = d->shared_norm = false;
-    if (d->window) desc_set_layers(d, LAYER_WINDOWED);
+    d->window = 0; // the key is there, and llama.cpp warns that it does not keep to it
     return refuse_gguf_factors(model, "phi3", err);
 }
 
@@ -43,12 +43,8 @@ static const NameMap gguf_names[] = {
     {0},
 };
 
-static const GgufArch gguf = {.name = "phi3",
-                              .names = gguf_names,
-                              .activation = ACT_SILU,
-                              .keys = GGUF_KEY_WINDOW,
-                              .window_ignored = true,
-                              .settle = settle};
+static const GgufArch gguf = {
+    .name = "phi3", .names = gguf_names, .activation = ACT_SILU, .keys = GGUF_KEY_WINDOW, .settle = settle};
 
 static const NameMap names[] = {
     LLAMA_END_NAMES,
