@@ -181,13 +181,13 @@ static void test_bad_configs(void **state) {
 // ---- names
 
 // What the family makes of a tensor of this name: NULL: it has none, "": it is left out. In a static buffer.
-static const char *internal(const char *source) {
+static const char *internal(const char *from) {
     static char name[MODEL_NAME];
     static const float one = 1;
     Error err = {0};
     Model *m = model_new("test", &err);
     char copy[MODEL_NAME];
-    snprintf(copy, sizeof copy, "%s", source);
+    snprintf(copy, sizeof copy, "%s", from);
     Tensor t = {.source = copy, .dims = 1, .shape = {1}, .data = (const uint8_t *)&one, .bytes = sizeof one};
     bool known;
     assert_non_null(m);
