@@ -3,20 +3,21 @@
 compare with.
 
     pip install torch transformers safetensors
-    scripts/make_gradient_goldens.py FAMILIES_DIR OUT_DIR [--only NAME...]  (NAME: a case, or a family's beginning: gemma)
+    scripts/make_gradient_goldens.py FAMILIES_DIR OUT_DIR [--only NAME...]     (NAME: a case, or a beginning: gemma)
 
 The loss is the sum of -log p(y_t) over all positions t of all sequences, the last ones included, with
 y_t = (7 * ids[t] + 3 * t + 1) mod vocabulary, t from 0 in each sequence. Arithmetic is f64 but where transformers' own
 code goes through f32 (norms, rotary angles), attention is as make_family_goldens.py has it.
 
-{"case", "transformers", "loss", "noise", "tensors": [[name, norm, p0, p1, p2, p3], ...]}, one for each matrix by its name in the
-checkpoint (stacks of experts too; heads, norms, biases and learned positions not): the Frobenius norm of its gradient
-dW, and p_k = sum over i of u_i dW_i, with u_i in [-1, 1) by the rule of make_family_goldens.py for the name "k NAME" and
-seed 0. An error E in dW changes p_k by about |E| / sqrt 3, whichever elements it is in: that is how a few numbers tell
-how far off all are. Of a tied embedding the gradient is that of the rows looked up, without the head's part.
+{"case", "transformers", "loss", "noise", "tensors": [[name, norm, p0, p1, p2, p3], ...]}: an entry for each matrix by
+its name in the checkpoint (stacks of experts too; heads, norms, biases and learned positions not): the Frobenius norm
+of its gradient dW, and p_k = sum over i of u_i dW_i, with u_i in [-1, 1) by the rule of make_family_goldens.py for the
+name "k NAME" and seed 0. An error E in dW changes p_k by about |E| / sqrt 3, whichever elements it is in: that is how a
+few numbers tell how far off all are. Of a tied embedding the gradient is that of the rows looked up, without the
+head's part.
 
-"noise" is how far f32 arithmetic in torch is from f64: the largest |E| / |dW| of any tensor, each over the larger of its own norm and
-a hundredth of the largest norm."""
+"noise" is how far f32 arithmetic in torch is from that: the largest |E| / |dW| of any tensor (|dW| at least a hundredth
+of the largest)."""
 import argparse
 import json
 import os
