@@ -86,6 +86,16 @@ static void dot(const float *a, const float *b, int n, float out[TILE]) {
     EACH_PART(p) put(out, p, sum[p]);
 }
 
+static void follow(float *gamma, const float *a, float u, const float *b, float v, int n, int row,
+                   const float *weights) {
+    V w[PARTS];
+    EACH_PART(p) w[p] = at(weights, p);
+    for (int j = 0; j < n; j++) {
+        V y = v_all(u * a[j * TILE + row] + (b ? v * b[j * TILE + row] : 0));
+        EACH_PART(p) put(gamma + j * TILE, p, v_fused(y, w[p], at(gamma + j * TILE, p)));
+    }
+}
+
 // ---- GPTQ
 
 INLINE void feed_column(const TileGrid *g, bool uniform, const float *x, float *level, float *push, float inverse) {
@@ -260,4 +270,4 @@ static void choose(const Grid *grid, const Levels *l, int n, const float *x, con
     }
 }
 
-const RoundLanes TARGET_NAME(lanes_round) = {panel, dot, feed, descend, choose};
+const RoundLanes TARGET_NAME(lanes_round) = {panel, dot, follow, feed, descend, choose};

@@ -29,6 +29,11 @@ typedef struct RoundLanes {
     // dot[r] = sum_j a[j][r] * b[j][r], j < n
     void (*dot)(const float *a, const float *b, int n, float dot[TILE]);
 
+    // One row has moved by u along a [n][TILE] and by v along b (NULL: not), its own entries there being a + row: all
+    // rows' gradients gamma [n][TILE] follow by its weights [TILE] for them.
+    void (*follow)(float *gamma, const float *a, float u, const float *b, float v, int n, int row,
+                   const float *weights);
+
     // GPTQ of n columns under one grid: level[j] nearest to x[j], and the error carried to the columns after it in x.
     // lower [n][ld]: U^T at the first of these columns. rows: NULL, or the rows' own U [TILE][TILE], by which errors go
     // to later rows too. push [n][TILE]: what is yet to be carried beyond: x[k] += lower[k][j] * push[j].

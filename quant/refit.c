@@ -113,20 +113,19 @@ static float dot_row(const float *a, const float *b, int n, int row) {
 
 // Row `row` has moved: its change, and what that does to the gradients of all.
 static void apply(const Refit *f, Move move, int row) {
-    const float u = (float)move.u, v = (float)move.v;
-    const bool has_v = f->solver->grid->has_min;
+    const Solver *s = f->solver;
+    const Grid *g = s->grid;
     const Scratch *b = f->b;
+    const float u = (float)move.u, v = (float)move.v;
     for (int j = 0; j < f->n; j++) {
         int at = j * TILE + row;
-        f->change[at] += u * b->along[0][at] + (has_v ? v * b->along[1][at] : 0);
-        if (!f->side) continue;
-        float y = u * b->h_along[0][at] + (has_v ? v * b->h_along[1][at] : 0);
-        const float *weights = f->side->matrix + row * TILE;
-        float *gamma = f->gamma + j * TILE;
-        for (int r = 0; r < TILE; r++) gamma[r] += y * weights[r];
+        f->change[at] += u * b->along[0][at] + (g->has_min ? v * b->along[1][at] : 0);
     }
-    const Grid *g = f->solver->grid;
-    for (int64_t col = f->col; col < f->col + f->n; col += g->sub) tile_regrid(f->tile, f->solver, col, row);
+    if (f->side) {
+        const float *h_v = g->has_min ? b->h_along[1] : NULL;
+        s->lanes->follow(f->gamma, b->h_along[0], u, h_v, v, f->n, row, f->side->matrix + row * TILE);
+    }
+    for (int64_t col = f->col; col < f->col + f->n; col += g->sub) tile_regrid(f->tile, s, col, row);
 }
 
 // b->along are u and v.

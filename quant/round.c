@@ -13,7 +13,6 @@
 const RoundOptions round_defaults = {.damping = 0.05, .output_damping = 0.3, .passes = 2, .output_passes = 2};
 
 enum { TRY_ROWS = 4 * TILE, LOSS_ROWS = 64 };
-static const double shared_from = 1e6; // fused operations of one carry, from which it is worth waking other threads
 
 static int threads_here(void) { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
@@ -40,7 +39,7 @@ static void round_tile(const Solver *s, Bench *b, const float *w, int64_t rows, 
 
 static bool one_sided(const Solver *s, const float *w, int64_t rows, int passes, char *blocks, size_t row_bytes,
                       Error *err) {
-    int threads = threads_here();
+    int threads = s->threads;
     int64_t tiles = (rows + TILE - 1) / TILE;
     if (threads > tiles) threads = (int)tiles;
     Bench *bench = mem_alloc((size_t)threads, sizeof *bench, err);
@@ -75,7 +74,6 @@ bool round_matrix(const float *w, int64_t rows, int64_t cols, DType type, const 
                          dtype_name(type), (long long)rows, (long long)cols, (long long)factor->cols);
     Solver s;
     if (!solver_init(&s, type, factor, err)) return false;
-    s.shared = threads_here() > 1 && (double)cols * s.outer * TILE >= shared_from;
     bool ok;
     if (stats && stats->output) {
         ok = two_sided(&s, w, rows, stats, options, blocks, err);

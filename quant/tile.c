@@ -42,6 +42,8 @@ bool solver_init(Solver *s, DType type, const HessianFactor *factor, Error *err)
     s->levels = levels_of(s->grid);
     s->outer = solver_two_level(s) ? s->grid->block : OUTER;
     int64_t cols = factor->cols;
+    s->threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    s->shared = s->threads > 1 && (double)cols * s->outer * TILE >= SHARED_FROM;
     s->weights = mem_alloc((size_t)cols, sizeof *s->weights, err);
     if (!s->weights) return false;
     for (int64_t j = 0; j < cols; j++) {
@@ -134,10 +136,10 @@ void tile_error(const Tile *t, const Solver *s, int64_t first, int64_t n, float 
     }
 }
 
-static uint8_t code_of(const Solver *s, float level) {
-    if (s->levels.uniform) return (uint8_t)(level - s->levels.low);
+static uint8_t code_of(const Levels *l, float level) {
+    if (l->uniform) return (uint8_t)(level - l->low);
     int code = 0;
-    while (code < s->grid->codes - 1 && s->levels.middle[code] < level) code++;
+    for (int i = 0; i < 16; i++) code += l->middle[i] < level;
     return (uint8_t)code;
 }
 
@@ -145,13 +147,13 @@ void tile_pack(const Tile *t, const Solver *s, void *blocks) {
     const Grid *g = s->grid;
     size_t bytes = dtype_info(g->type)->block_bytes;
     int64_t count = s->factor->cols / g->block;
-    uint8_t codes[SUPER], *out = blocks;
-    for (int r = 0; r < t->rows; r++) {
-        for (int64_t b = 0; b < count; b++, out += bytes) {
-            const float *level = t->level + b * g->block * TILE + r;
-            for (int i = 0; i < g->block; i++) codes[i] = code_of(s, level[(int64_t)i * TILE]);
-            grid_pack(g, &t->scales[b * TILE + r], codes, out);
-        }
+    uint8_t codes[TILE][SUPER];
+    for (int64_t b = 0; b < count; b++) {
+        const float *level = t->level + b * g->block * TILE;
+        for (int i = 0; i < g->block; i++)
+            for (int r = 0; r < TILE; r++) codes[r][i] = code_of(&s->levels, level[i * TILE + r]);
+        for (int r = 0; r < t->rows; r++)
+            grid_pack(g, &t->scales[b * TILE + r], codes[r], (char *)blocks + (size_t)(r * count + b) * bytes);
     }
 }
 

@@ -7,6 +7,9 @@
 #include "quant/lanes_round.h"
 #include "quant/round.h"
 
+// Fused operations from which on it pays to wake other threads for them: some 0.2 ms.
+#define SHARED_FROM 1e7
+
 // All that a matrix is rounded by.
 typedef struct Solver {
     const Grid *grid;
@@ -15,6 +18,7 @@ typedef struct Solver {
     const RoundLanes *lanes;
     float *weights; // [cols]: 1 / U_jj^2, how much an error in each column costs when later ones make up for it
     int outer;      // columns after which changes are carried to all others: a super-block, or a few blocks
+    int threads;    // that may take part
     bool shared;    // threads share the work on one tile
 } Solver;
 

@@ -13,18 +13,21 @@ typedef struct Output {
     Tile *tile;     // [tiles]
     Scratch *bench; // [threads]
     int threads;
+    bool shared;                                                  // threads share what is done for one tile
     float matrix[TILE * TILE], inverse[TILE], upper[TILE * TILE]; // of the tile in turn, as RowSide's
     float *block;   // [tiles][TILE][TILE]: GO or a part of its factor, of all tiles by the one in turn
     float *outside; // [cols][TILE]
 } Output;
 
-// m[r][s] = a[(first_r + r) * rows + first_s + s]; rows that are not there: those of the unit matrix.
+// m[r][s] = a[(first_r + r) * rows + first_s + s], or of a transposed; rows that are not there: the unit matrix's.
 static void part(const float *a, int64_t rows, int64_t first_r, int64_t first_s, bool transposed, float *m) {
-    for (int r = 0; r < TILE; r++) {
-        for (int s = 0; s < TILE; s++) {
-            int64_t i = first_r + r, j = first_s + s;
-            float other = i == j;
-            m[r * TILE + s] = i < rows && j < rows ? a[transposed ? j * rows + i : i * rows + j] : other;
+    for (int r = 0; r < TILE; r++)
+        for (int s = 0; s < TILE; s++) m[r * TILE + s] = first_r + r == first_s + s;
+    int64_t first = transposed ? first_s : first_r, second = transposed ? first_r : first_s;
+    for (int64_t i = first; i < first + TILE && i < rows; i++) {
+        for (int64_t j = second; j < second + TILE && j < rows; j++) {
+            int64_t at = transposed ? (j - second) * TILE + i - first : (i - first) * TILE + j - second;
+            m[at] = a[i * rows + j];
         }
     }
 }
@@ -55,7 +58,7 @@ static RowSide schur_side(Output *o, int64_t i) {
             if (r == s) o->inverse[r] = (float)(1 / sum);
         }
     }
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o->shared)
     for (int64_t later = i + 1; later < o->tiles; later++) {
         float u[TILE * TILE], *out = o->block + later * TILE * TILE;
         part(o->factor->inverse, o->rows, i * TILE, later * TILE, true, u);
@@ -72,7 +75,7 @@ static RowSide schur_side(Output *o, int64_t i) {
 static void carry(const Solver *s, Output *o, int64_t i, float *error) {
     const int64_t cols = s->factor->cols;
     tile_error(&o->tile[i], s, 0, cols, error);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o->shared)
     for (int64_t later = i + 1; later < o->tiles; later++)
         s->lanes->panel(o->tile[later].target, error, TILE, o->block + later * TILE * TILE, cols, TILE);
 }
@@ -93,12 +96,12 @@ static void round_tiles(const Solver *s, Output *o, int passes) {
 static RowSide whole_side(const Solver *s, Output *o, int64_t i) {
     enum { SHARE = 64 }; // columns that a thread takes at a time
     const int64_t cols = s->factor->cols;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o->shared)
     for (int64_t other = 0; other < o->tiles; other++)
         part(o->factor->h, o->rows, other * TILE, i * TILE, false, o->block + other * TILE * TILE);
     memcpy(o->matrix, o->block + i * TILE * TILE, sizeof o->matrix);
     for (int r = 0; r < TILE; r++) o->inverse[r] = 1 / o->matrix[r * TILE + r];
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o->shared)
     for (int64_t k = 0; k < cols; k += SHARE) {
         int64_t count = cols - k < SHARE ? cols - k : SHARE;
         float *out = o->outside + k * TILE;
@@ -141,7 +144,8 @@ static void output_free(Output *o) {
 static bool output_init(Output *o, const Solver *s, const HessianFactor *factor, const float *w, int64_t rows,
                         Error *err) {
     *o = (Output){.factor = factor, .rows = rows, .tiles = (rows + TILE - 1) / TILE};
-    o->threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    o->threads = s->threads;
+    o->shared = s->threads > 1 && (double)s->factor->cols * (double)rows * TILE >= SHARED_FROM;
     o->tile = mem_alloc((size_t)o->tiles, sizeof *o->tile, err);
     o->bench = o->tile ? mem_alloc((size_t)o->threads, sizeof *o->bench, err) : NULL;
     o->block = o->bench ? mem_alloc((size_t)o->tiles, TILE * TILE * sizeof *o->block, err) : NULL;
