@@ -114,7 +114,7 @@ static void rounded_is_close(void **unused) {
         assert_true(found.loss <= last); // the promise
         last = found.loss;
         // At the ends too few sums are left to choose from.
-        if (k > 40 && k < 3960) assert_true((double)(budget - found.bytes) < 0.0002 * (double)budget);
+        if (k > 20 && k < 3980) assert_true((double)(budget - found.bytes) < 0.001 * (double)budget);
     }
     allocator_free(a);
     mem_free(p);
