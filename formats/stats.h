@@ -26,12 +26,13 @@ typedef struct StatsInfo {
 typedef struct StatsTensor {
     char *name; // internal
     int64_t rows, cols;
-    double tokens;         // that passed it (of an expert, those that chose it)
-    float *importance;     // [cols]: mean of squared inputs
-    float *hessian;        // [cols, cols]: mean over tokens
-    float *row_weights;    // [rows]
-    float *output;         // [rows, rows]
-    double loss[DT_COUNT]; // predicted when rounded to that type, nats a token; NAN: not tried
+    double tokens;                // that passed it (of an expert, those that chose it)
+    float *importance;            // [cols]: mean of squared inputs
+    float *hessian;               // [cols, cols]: mean over tokens
+    float *row_weights;           // [rows]
+    float *output;                // [rows, rows]
+    bool has_hessian, has_output; // also where they are not loaded
+    double loss[DT_COUNT];        // predicted when rounded to that type, nats a token; NAN: not tried
 } StatsTensor;
 
 typedef struct StatsWriter StatsWriter;

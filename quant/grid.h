@@ -4,6 +4,7 @@
 #ifndef QUANT_GRID_H
 #define QUANT_GRID_H
 
+#include "core/cpu.h"
 #include "core/dtype.h"
 #include "quant/blocks.h"
 #include <stdbool.h>
@@ -37,7 +38,9 @@ const Grid *grid_of(DType type);
 static inline float grid_step(const GridScales *b, int sub) { return b->d * (float)b->s[sub]; }
 static inline float grid_offset(const GridScales *b, int sub) { return -b->dmin * (float)b->m[sub]; }
 
-// A block as it lies in a file, and back. codes [grid->block], 0 .. codes - 1, may be NULL in unpack.
+// A block as it lies in a file, and back. codes [grid->block], 0 .. codes - 1, may be NULL in unpack. Every weight
+// step * level[code] + offset is, bit for bit, what kernels decode; but of patterns that no quantizer makes: q8_0's
+// code -128 is taken for -127, and of mxfp4's two zeros only the positive one is packed.
 void grid_unpack(const Grid *grid, const void *block, GridScales *scales, uint8_t *codes);
 void grid_pack(const Grid *grid, const GridScales *scales, const uint8_t *codes, void *block);
 
@@ -45,8 +48,16 @@ void grid_pack(const Grid *grid, const GridScales *scales, const uint8_t *codes,
 float grid_round_scale(const Grid *grid, float x);
 
 // For n weights, each with its own step and offset: the nearest codes and what they stand for. Where a step is 0 the
-// code is that of level 0, or the lowest.
-void grid_round(const Grid *grid, const float *x, const float *step, const float *offset, int n, uint8_t *codes,
-                float *values);
+// code is that of the level nearest to 0. The same on every instruction set.
+typedef void GridRoundFn(const Grid *grid, const float *x, const float *step, const float *offset, int n,
+                         uint8_t *codes, float *values);
+GridRoundFn grid_round;
+
+// The same function for one instruction set, for tests; NULL where this CPU lacks it.
+GridRoundFn *grid_round_function_at(CpuLevel level);
+
+// The scales that the type's quantizer (quant/quant.h) finds for each of n blocks of x [n, block], by the weights of
+// squared error h [block], the same for every block, or NULL. scratch: n blocks of the type.
+void grid_fit(const Grid *grid, const float *x, int n, const float *h, GridScales *scales, void *scratch);
 
 #endif
