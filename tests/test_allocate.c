@@ -113,8 +113,8 @@ static void rounded_is_close(void **unused) {
         Allocation found = choose(a, p, budget);
         assert_true(found.loss <= last); // the promise
         last = found.loss;
-        // At the ends too few sums are left to choose from.
-        if (k > 20 && k < 3980) assert_true((double)(budget - found.bytes) < 0.001 * (double)budget);
+        // The promise of 0.2 % (at the upper end few sums are left; elsewhere it is a tenth of that).
+        if (k > 0 && k < 4000) assert_true((double)(budget - found.bytes) < 0.002 * (double)budget);
     }
     allocator_free(a);
     mem_free(p);
