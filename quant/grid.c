@@ -5,6 +5,7 @@
 #include "quant/lanes_grid.h"
 #include "quant/quant.h"
 #include <math.h>
+#include <pthread.h>
 
 static const float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 static const float e2m1_levels[15] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
@@ -65,9 +66,15 @@ GridRoundFn *grid_round_function_at(CpuLevel level) {
     }
 }
 
+static GridRoundFn *chosen; // asking what a CPU has takes longer than rounding
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void choose(void) { chosen = grid_round_function_at(cpu_get()->level); }
+
 void grid_round(const Grid *grid, const float *x, const float *step, const float *offset, int n, uint8_t *codes,
                 float *values) {
-    grid_round_function_at(cpu_get()->level)(grid, x, step, offset, n, codes, values);
+    pthread_once(&once, choose);
+    chosen(grid, x, step, offset, n, codes, values);
 }
 
 void grid_fit(const Grid *grid, const float *x, int n, const float *h, GridScales *scales, void *scratch) {

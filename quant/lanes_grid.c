@@ -31,10 +31,12 @@ static inline Nearest nearest_e2m1(const Grid *grid, V t) {
     return (Nearest){v_select(minus, -size, size), i_select(minus, 7 - magnitude, 7 + magnitude)};
 }
 
+#define INLINE static inline __attribute__((always_inline)) // so that `nearest` is known and inlined too
+
 typedef Nearest NearestFn(const Grid *grid, V t);
 
-static inline void round_lanes(const Grid *grid, NearestFn *nearest, const float *x, const float *step,
-                               const float *offset, uint8_t *codes, float *values) {
+INLINE void round_lanes(const Grid *grid, NearestFn *nearest, const float *x, const float *step, const float *offset,
+                        uint8_t *codes, float *values) {
     V vx, vs, vo;
     memcpy(&vx, x, sizeof vx);
     memcpy(&vs, step, sizeof vs);
@@ -47,8 +49,8 @@ static inline void round_lanes(const Grid *grid, NearestFn *nearest, const float
     memcpy(values, &value, sizeof value);
 }
 
-static inline void round_all(const Grid *grid, NearestFn *nearest, const float *x, const float *step,
-                             const float *offset, int n, uint8_t *codes, float *values) {
+INLINE void round_all(const Grid *grid, NearestFn *nearest, const float *x, const float *step, const float *offset,
+                      int n, uint8_t *codes, float *values) {
     int i = 0;
     for (; i + LANES <= n; i += LANES) round_lanes(grid, nearest, x + i, step + i, offset + i, codes + i, values + i);
     if (i == n) return;
