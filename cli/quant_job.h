@@ -3,6 +3,7 @@
 #ifndef CLI_QUANT_JOB_H
 #define CLI_QUANT_JOB_H
 
+#include "cli/quant_choose.h"
 #include "cli/quant_rounding.h"
 #include "formats/model.h"
 #include "quant/plan.h"
@@ -14,6 +15,7 @@ typedef struct QuantJob {
     const PlanEntry *plan;      // what each tensor becomes
     bool allow_nonfinite;       // else a NaN or infinity is an error naming the tensor and where in it
     int64_t *cleared;           // out, for each tensor: NaNs and infinities that became zero (blocks can hold neither)
+    const Choice *choice;       // types were chosen to a budget; NULL: they were not
     const Rounding *rounding;   // NULL: to nearest, without statistics
     int *retries;               // out, with rounding, for each tensor: how often its Hessian was damped more
 } QuantJob;
