@@ -8,6 +8,7 @@
 typedef struct EndsBack {
     float *normed; // [chunk, dim]
     float *rows;   // [chunk, embed_dim]
+    float *gradient; // [chunk, dim], with embed_out
     void *panel;   // of linear_back_bytes for every weight; not owned
     Watch *watch;
 } EndsBack;
