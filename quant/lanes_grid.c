@@ -4,7 +4,19 @@
 #include "quant/lanes_e2m1.h"
 #include "quant/lanes_iq4.h"
 
-typedef uint8_t Bytes __attribute__((vector_size(LANES)));
+// Integers from 0 to 255 as bytes.
+static inline void store_codes(I code, uint8_t *to) {
+#if defined(__SSE2__) && !defined(__AVX512F__) // gcc 12 goes through memory
+    __m128i parts[LANES / 4];
+    memcpy(parts, &code, sizeof parts);
+    __m128i words = _mm_packs_epi32(parts[0], parts[LANES / 4 - 1]), bytes = _mm_packus_epi16(words, words);
+    memcpy(to, &bytes, LANES);
+#else
+    typedef uint8_t Bytes __attribute__((vector_size(LANES)));
+    Bytes bytes = __builtin_convertvector(code, Bytes);
+    memcpy(to, &bytes, LANES);
+#endif
+}
 
 typedef struct Nearest {
     V level;
@@ -31,10 +43,12 @@ static inline Nearest nearest_e2m1(const Grid *grid, V t) {
     return (Nearest){v_select(minus, -size, size), i_select(minus, 7 - magnitude, 7 + magnitude)};
 }
 
+#define INLINE static inline __attribute__((always_inline)) // so that `nearest` is known and inlined too
+
 typedef Nearest NearestFn(const Grid *grid, V t);
 
-static inline void round_lanes(const Grid *grid, NearestFn *nearest, const float *x, const float *step,
-                               const float *offset, uint8_t *codes, float *values) {
+INLINE void round_lanes(const Grid *grid, NearestFn *nearest, const float *x, const float *step, const float *offset,
+                        uint8_t *codes, float *values) {
     V vx, vs, vo;
     memcpy(&vx, x, sizeof vx);
     memcpy(&vs, step, sizeof vs);
@@ -42,13 +56,12 @@ static inline void round_lanes(const Grid *grid, NearestFn *nearest, const float
     V t = v_select(v_less(v_all(0), v_abs(vs)), (vx - vo) / vs, v_all(0));
     Nearest found = nearest(grid, t);
     V value = vs * found.level + vo;
-    Bytes bytes = __builtin_convertvector(found.code, Bytes);
-    memcpy(codes, &bytes, sizeof bytes);
+    store_codes(found.code, codes);
     memcpy(values, &value, sizeof value);
 }
 
-static inline void round_all(const Grid *grid, NearestFn *nearest, const float *x, const float *step,
-                             const float *offset, int n, uint8_t *codes, float *values) {
+INLINE void round_all(const Grid *grid, NearestFn *nearest, const float *x, const float *step, const float *offset,
+                      int n, uint8_t *codes, float *values) {
     int i = 0;
     for (; i + LANES <= n; i += LANES) round_lanes(grid, nearest, x + i, step + i, offset + i, codes + i, values + i);
     if (i == n) return;
