@@ -33,7 +33,7 @@ if [ "${bytes:-0}" -gt 10000 ] && cmp -s "$TMP/a.region" "$TMP/b.region"; then
 else
     not_ok "the same tensors either way"
 fi
-for type in q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl f16 bf16 f32; do
+for type in q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl mxfp4 f16 bf16 f32; do
     quant $own -o "$TMP/t.nib" --type $type --json "$TMP/t.json" >/dev/null &&
         "$NIBBLE" verify "$TMP/t.nib" >/dev/null && grep -q "\"type\":[[:space:]]*\"$type\"" "$TMP/t.json" &&
         ok "--type $type" || not_ok "--type $type"
