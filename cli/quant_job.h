@@ -3,6 +3,7 @@
 #ifndef CLI_QUANT_JOB_H
 #define CLI_QUANT_JOB_H
 
+#include "cli/quant_choose.h"
 #include "formats/model.h"
 #include "quant/plan.h"
 
@@ -13,6 +14,7 @@ typedef struct QuantJob {
     const PlanEntry *plan;      // what each tensor becomes
     bool allow_nonfinite;       // else a NaN or infinity is an error naming the tensor and where in it
     int64_t *cleared;           // out, for each tensor: NaNs and infinities that became zero (blocks can hold neither)
+    const Choice *choice;       // types were chosen to a budget; NULL: they were not
 } QuantJob;
 
 // Writes the output whole, or leaves what was there before. The hashes that the model states are verified on the way.

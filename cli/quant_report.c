@@ -59,10 +59,31 @@ static cJSON *push_object(cJSON *array) {
     return NULL;
 }
 
-static bool add_request(cJSON *object, const PlanRequest *q) {
-    bool ok = add_text(object, "type", dtype_name(q->type)) &&
-              add_text(object, "embed_type", dtype_name(q->embed_type)) &&
-              add_text(object, "output_type", dtype_name(q->output_type));
+// The budget that types were chosen to, what was expected of them, and by which statistics.
+static bool add_choice(cJSON *object, const Choice *c) {
+    const Budget *b = c->budget;
+    char hex[HASH_HEX];
+    cJSON *budget = cJSON_AddObjectToObject(object, "budget");
+    bool ok = budget && (b->kind == BUDGET_BITS ? add_number(budget, "bits", b->bits)
+                                                : add_text(budget, budget_name(b->kind), b->text));
+    if (b->kind == BUDGET_FIT) ok = ok && add_number(budget, "context", (double)b->context);
+    ok = ok && add_number(budget, "bytes", (double)c->asked) && add_number(budget, "taken", (double)c->taken) &&
+         add_number(budget, "predicted_loss", c->loss) &&
+         add_text(budget, "predicted_by", c->stats ? "statistics" : "rounding error");
+    cJSON *stats = ok && c->stats ? cJSON_AddObjectToObject(budget, "statistics") : NULL;
+    if (!ok || !c->stats) return ok;
+    const StatsInfo *info = stats_info(c->stats);
+    return stats && add_text(stats, "kind", stats_kind_name(info->kind)) &&
+           add_text(stats, "model", hash_hex(info->model, hex)) && add_text(stats, "text", hash_hex(info->text, hex)) &&
+           add_number(stats, "windows", (double)info->windows) && add_number(stats, "ctx", (double)info->ctx);
+}
+
+static bool add_request(cJSON *object, const QuantJob *job) {
+    const PlanRequest *q = job->request;
+    bool ok = job->choice ? add_choice(object, job->choice)
+                          : add_text(object, "type", dtype_name(q->type)) &&
+                                add_text(object, "embed_type", dtype_name(q->embed_type)) &&
+                                add_text(object, "output_type", dtype_name(q->output_type));
     cJSON *only = cJSON_AddArrayToObject(object, "only");
     ok = ok && only;
     for (size_t i = 0; ok && i < q->rule_count; i++) {
@@ -115,22 +136,36 @@ static bool add_types(cJSON *object, const QuantJob *job) {
 cJSON *quant_report_step(const QuantJob *job) {
     cJSON *step = cJSON_CreateObject();
     bool ok = step && add_text(step, "step", "quant") && add_text(step, "program", "nibble " NIBBLE_VERSION) &&
-              add_request(step, job->request) && add_fallback(step, job) && add_cleared(step, job);
+              add_request(step, job) && add_fallback(step, job) && add_cleared(step, job);
     if (ok) return step;
     cJSON_Delete(step);
     return NULL;
+}
+
+static bool add_tensors(cJSON *object, const QuantJob *job) {
+    cJSON *list = cJSON_AddArrayToObject(object, "tensors");
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < job->model->tensor_count; i++) {
+        cJSON *item = push_object(list);
+        ok = item && add_text(item, "name", job->model->tensors[i].name) &&
+             add_text(item, "type", dtype_name(job->plan[i].type)) &&
+             add_number(item, "bytes", (double)planned_bytes(job, i));
+        if (job->choice) ok = ok && add_number(item, "predicted_loss", job->choice->losses[i]);
+    }
+    return ok;
 }
 
 cJSON *quant_report_json(const QuantReport *r) {
     const QuantJob *job = r->job;
     cJSON *report = cJSON_CreateObject();
     bool ok = report && add_text(report, "input", job->model->path) && add_text(report, "output", job->output) &&
-              add_request(report, job->request) &&
+              cJSON_AddBoolToObject(report, "dry_run", !r->file_bytes) && add_request(report, job) &&
               add_number(report, "source_tensor_bytes", (double)model_tensor_bytes(job->model)) &&
               add_number(report, "tensor_bytes", (double)total_bytes(job)) &&
               add_number(report, "file_bytes", (double)r->file_bytes) &&
               add_number(report, "bits_per_weight", bits_per_weight(job)) && add_types(report, job) &&
-              add_fallback(report, job) && add_cleared(report, job) && add_number(report, "seconds", r->seconds);
+              add_fallback(report, job) && add_cleared(report, job) && add_number(report, "seconds", r->seconds) &&
+              add_tensors(report, job);
     if (ok) return report;
     cJSON_Delete(report);
     return NULL;
@@ -193,6 +228,27 @@ static void print_cleared(const QuantJob *job) {
         if (job->cleared[i]) printf("  %4lld in %s\n", (long long)job->cleared[i], job->model->tensors[i].name);
 }
 
+static void print_choice(const Choice *c) {
+    const Budget *b = c->budget;
+    char text[32], cache[32], compute[32], margin[32];
+    if (b->kind == BUDGET_FIT)
+        printf(
+            "%s of memory at a context of %lld: %s for weights, %s for the cache, %s to compute in, %s for the engine "
+            "itself\n",
+            b->text, (long long)b->context, size_text(c->taken, text), size_text(c->engine.cache, cache),
+            size_text(c->engine.compute, compute), size_text(c->engine.margin, margin));
+    if (c->stats) {
+        const StatsInfo *info = stats_info(c->stats);
+        printf("predicted divergence: %.5f nats a token, by %s (%s, %lld windows)\n", c->loss, stats_path(c->stats),
+               stats_kind_name(info->kind), (long long)info->windows);
+        if (c->guessed) printf("%zu tensors that it does not know were judged by their rounding errors\n", c->guessed);
+    } else {
+        printf("predicted: relative rounding errors of %.5g in all; nothing was known of what flows through the model "
+               "(--calib, --stats)\n",
+               c->loss);
+    }
+}
+
 void quant_report_print(const QuantReport *r) {
     const QuantJob *job = r->job;
     TypeCount counts[DT_COUNT];
@@ -208,5 +264,6 @@ void quant_report_print(const QuantReport *r) {
            size_text(total, text), bits_per_weight(job), size_text(source, before), model_bits_per_weight(job->model));
     print_fallbacks(job);
     print_cleared(job);
-    printf("%s: %s in %.2f s\n", job->output, size_text(r->file_bytes, text), r->seconds);
+    if (job->choice) print_choice(job->choice);
+    if (r->file_bytes) printf("%s: %s in %.2f s\n", job->output, size_text(r->file_bytes, text), r->seconds);
 }

@@ -5,8 +5,8 @@
 #include "cli/quant_job.h"
 
 typedef struct QuantReport {
-    const QuantJob *job; // done
-    uint64_t file_bytes; // of the output, on disk
+    const QuantJob *job; // done, or only planned
+    uint64_t file_bytes; // of the output, on disk; 0: a dry run
     double seconds;
 } QuantReport;
 

@@ -199,6 +199,17 @@ bool regroup(const Model *model, const NameMap *names, const NameStart *starts, 
     return ok;
 }
 
+bool regroup_numbers(const Model *model, const NameMap *names, const NameStart *starts, size_t *groups, Error *err) {
+    Groups g = {.names = model_new("", err)};
+    bool ok = g.names;
+    for (size_t i = 0; ok && i < model->tensor_count; i++)
+        ok = tensor_place(&g, model, names, starts, &model->tensors[i], err);
+    for (size_t i = 0; ok && i < g.count; i++) groups[g.places[i].tensor - model->tensors] = g.places[i].group;
+    mem_free(g.places);
+    model_free(g.names);
+    return ok;
+}
+
 void regroup_free(Regroup *r) {
     for (size_t i = 0; i < r->count; i++) mem_free(r->items[i].source);
     for (size_t i = 0; i < r->memory_count; i++) mem_free(r->memory[i]);

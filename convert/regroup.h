@@ -21,4 +21,8 @@ bool regroup(const Model *model, const NameMap *names, const NameStart *starts, 
              const CastKernels *kernels, Regroup *out, Error *err);
 void regroup_free(Regroup *r);
 
+// The same as numbers: groups [tensors] says of each of the model's tensors which one it goes into, counted from 0 by
+// first appearance.
+bool regroup_numbers(const Model *model, const NameMap *names, const NameStart *starts, size_t *groups, Error *err);
+
 #endif

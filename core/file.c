@@ -18,20 +18,15 @@
 
 enum { BUFFER_BYTES = 1 << 20, SYNC_BYTES = 16 << 20 };
 
-FileMap *file_map(const char *path, Error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-        return NULL;
-    }
-    FileMap *map = NULL;
+// Maps what a descriptor is open on; path is for messages.
+static FileMap *map_open_file(int fd, const char *path, Error *err) {
     struct stat st;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         error_set(err, "%s: is not a regular file", path);
-        goto done;
+        return NULL;
     }
-    map = mem_alloc(1, sizeof *map, err);
-    if (!map) goto done;
+    FileMap *map = mem_alloc(1, sizeof *map, err);
+    if (!map) return NULL;
     map->path = mem_text(path, strlen(path), err);
     if (!map->path) goto fail;
     map->size = (size_t)st.st_size;
@@ -43,11 +38,19 @@ FileMap *file_map(const char *path, Error *err) {
         }
         map->data = data;
     }
-    goto done;
+    return map;
 fail:
     file_unmap(map);
-    map = NULL;
-done:
+    return NULL;
+}
+
+FileMap *file_map(const char *path, Error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+        return NULL;
+    }
+    FileMap *map = map_open_file(fd, path, err);
     close(fd);
     return map;
 }
@@ -375,4 +378,44 @@ void file_out_abort(FileOut *out) {
     if (!out) return;
     if (out->temporary) unlink(out->temporary);
     out_free(out);
+}
+
+// ---- without a name
+
+static int open_unnamed(const char *directory) {
+    int fd = -1;
+#ifdef O_TMPFILE
+    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+    if (fd >= 0) return fd;
+#endif
+    char name[PATH_MAX];
+    if (snprintf(name, sizeof name, "%s/nibble-XXXXXX", directory) >= (int)sizeof name) return -1;
+    fd = mkstemp(name);
+    if (fd >= 0) unlink(name);
+    return fd;
+}
+
+FileOut *file_out_unnamed(Error *err) {
+    const char *directory = getenv("TMPDIR");
+    if (!directory || !*directory) directory = "/tmp";
+    FileOut *out = mem_alloc(1, sizeof *out, err);
+    if (!out) return NULL;
+    out->fd = -1;
+    size_t n = strlen(directory) + 64;
+    out->path = mem_alloc(n, 1, err); // for messages: it has no name
+    if (out->path) snprintf(out->path, n, "a temporary file in %s (see TMPDIR)", directory);
+    out->buffer = out->path ? mem_alloc(BUFFER_BYTES, 1, err) : NULL;
+    if (out->buffer) {
+        out->fd = open_unnamed(directory);
+        if (out->fd >= 0) return out;
+        out_error(out, err, "made");
+    }
+    out_free(out);
+    return NULL;
+}
+
+FileMap *file_out_map(FileOut *out, Error *err) {
+    FileMap *map = out_flush(out, err) ? map_open_file(out->fd, out->path, err) : NULL;
+    out_free(out);
+    return map;
 }

@@ -47,6 +47,12 @@ bool file_out_pad(FileOut *out, size_t align, Error *err);                    //
 bool file_out_patch(FileOut *out, uint64_t at, const void *data, size_t size,
                     Error *err); // overwrites what was written
 uint64_t file_out_size(const FileOut *out);
+
+// A file without a name in TMPDIR (else /tmp), of what does not fit memory: file_out_map ends it, maps it and frees out
+// (also when it fails); the file goes when it is unmapped, or with the program.
+FileOut *file_out_unnamed(Error *err);
+FileMap *file_out_map(FileOut *out, Error *err);
+
 bool file_out_commit(FileOut *out, Error *err); // syncs, renames, frees out (also when it fails)
 void file_out_abort(FileOut *out);              // leaves what was there before; frees out. NULL is fine
 

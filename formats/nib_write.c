@@ -42,7 +42,6 @@ static bool check_files(const Model *model, Error *err) {
 }
 
 NibWriter *nib_create(const char *path, const Model *model, uint64_t expected, Error *err) {
-    static const uint8_t header[NIB_HEADER_BYTES]; // its place; the real one comes last
     if (!check_files(model, err)) return NULL;
     NibWriter *w = mem_alloc(1, sizeof *w, err);
     if (!w) return NULL;
@@ -52,8 +51,7 @@ NibWriter *nib_create(const char *path, const Model *model, uint64_t expected, E
         no_memory(err);
     else
         w->out = file_out_open(path, expected, err);
-    if (w->out && file_out_write(w->out, header, sizeof header, err) && (w->pack = nib_pack_start(model, err)))
-        return w;
+    if (w->out && container_begin(w->out, err) && (w->pack = nib_pack_start(model, err))) return w;
     nib_abort(w);
     return NULL;
 }
@@ -107,19 +105,12 @@ bool nib_tensor_end(NibWriter *w, Error *err) {
     return ok || no_memory(err);
 }
 
-// Appends a compressed stream; where it begins in *offset.
-static bool write_packed(FileOut *out, const NibPacked *packed, uint64_t *offset, Error *err) {
-    if (!file_out_pad(out, NIB_ALIGN, err)) return false;
-    *offset = file_out_size(out);
-    return file_out_write(out, packed->data, packed->bytes, err);
-}
-
 static bool write_files(NibWriter *w, cJSON *list, Error *err) {
     const NibPacked *packed = nib_pack_wait(w->pack, err);
     for (size_t i = 0; packed && i < w->model->file_count; i++) {
         const ModelFile *f = &w->model->files[i];
         uint64_t offset;
-        if (!write_packed(w->out, &packed[i], &offset, err)) return false;
+        if (!container_section(w->out, packed[i].data, packed[i].bytes, &offset, err)) return false;
         cJSON *entry = entry_new(list, f->name, offset, f->size, packed[i].hash);
         if (!entry || !cJSON_AddNumberToObject(entry, "stored", (double)packed[i].bytes)) return no_memory(err);
     }
@@ -131,23 +122,6 @@ static bool add_copy(cJSON *index, const char *key, const cJSON *list) {
     if (copy && cJSON_AddItemToObject(index, key, copy)) return true;
     cJSON_Delete(copy);
     return false;
-}
-
-static bool write_index(NibWriter *w, const char *text, int version, Error *err) {
-    NibHeader h = {.version = (uint32_t)version, .index_raw_bytes = strlen(text)};
-    if (h.index_raw_bytes > NIB_INDEX_MAX)
-        return error_set(err, "the index has %llu bytes, above the format's limit of %d",
-                         (unsigned long long)h.index_raw_bytes, NIB_INDEX_MAX);
-    NibPacked packed = {0};
-    bool ok = nib_compress(text, strlen(text), &packed, err) && write_packed(w->out, &packed, &h.index_offset, err);
-    mem_free(packed.owned);
-    if (!ok) return false;
-    h.index_bytes = packed.bytes;
-    h.index_hash = packed.hash;
-    h.file_bytes = file_out_size(w->out);
-    uint8_t header[NIB_HEADER_BYTES];
-    nib_header_write(&h, header);
-    return file_out_patch(w->out, 0, header, sizeof header, err);
 }
 
 static bool finish(NibWriter *w, Error *err) {
@@ -165,7 +139,7 @@ static bool finish(NibWriter *w, Error *err) {
     if (ok) {
         ok = add_copy(index, "recipe", w->model->recipe) && add_copy(index, "sources", w->model->sources) &&
              (text = cJSON_PrintUnformatted(index));
-        ok = ok ? write_index(w, text, model_desc_version(desc), err) : no_memory(err);
+        ok = ok ? container_end(w->out, &nib_kind, (uint32_t)model_desc_version(desc), text, err) : no_memory(err);
     }
     cJSON_free(text);
     cJSON_Delete(index);

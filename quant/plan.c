@@ -38,7 +38,7 @@ static bool ends_with(const char *name, const char *ending) {
 }
 
 // Small matrices that decide much: which experts a token passes, where it stands.
-static bool is_kept(const Tensor *t) {
+bool plan_keeps(const Tensor *t) {
     return !is_matrix(t) || ends_with(t->name, ".ffn_gate_inp.weight") ||
            ends_with(t->name, ".ffn_gate_inp_shexp.weight") || strcmp(t->name, "position_embd.weight") == 0;
 }
@@ -98,6 +98,7 @@ static bool apply_rule(const PlanRule *rule, const Tensor *tensors, size_t count
         if (!ok || !found) continue;
         if (is_matrix(&tensors[i]) || !dtype_is_block(rule->type)) {
             entries[i].asked = rule->type;
+            entries[i].ruled = true;
             applied++;
         } else {
             names_add(&vectors, &tensors[i]);
@@ -177,7 +178,8 @@ bool plan_make(const PlanRequest *request, const Tensor *tensors, size_t count, 
             type = request->output_type;
             head = true;
         }
-        if (is_kept(t)) type = t->type;
+        if (request->types) type = request->types[i];
+        if (plan_keeps(t)) type = t->type;
         entries[i] = (PlanEntry){.type = type, .asked = type};
     }
     if (!head && request->output_asked && request->output_type != request->embed_type)

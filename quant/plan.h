@@ -18,10 +18,11 @@ typedef struct PlanRule {
 } PlanRule;
 
 typedef struct PlanRequest {
-    DType type;        // matrices but for the two below
-    DType embed_type;  // token_embd.weight
-    DType output_type; // output.weight
-    bool output_asked; // output_type was named by the user: an error where the head is tied and the types differ
+    DType type;         // matrices but for the two below
+    DType embed_type;   // token_embd.weight
+    DType output_type;  // output.weight
+    bool output_asked;  // output_type was named by the user: an error where the head is tied and the types differ
+    const DType *types; // [tensors] chosen one by one, in place of the three above; NULL: they were not
     const PlanRule *rules;
     size_t rule_count;
     bool has_fallback; // tensors whose width the type does not divide take `fallback`
@@ -33,7 +34,11 @@ typedef struct PlanEntry {
     DType type;     // what the tensor becomes; equal to its own type: copied
     DType asked;    // what it would have become but for the fallback
     bool fell_back; // asked's block does not divide the width
+    bool ruled;     // by a rule
 } PlanEntry;
+
+// Vectors, and the small matrices that stay as they are unless a rule names them.
+bool plan_keeps(const Tensor *t);
 
 // True for the types that a plan may ask for: the block types, f32, f16 and bf16.
 bool plan_type_ok(DType type);

@@ -87,7 +87,7 @@ static void open_and_verify(const uint8_t *data, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size >= NIB_MAGIC_BYTES && memcmp(data, nib_magic, NIB_MAGIC_BYTES) == 0) {
+    if (size >= NIB_MAGIC_BYTES && memcmp(data, nib_kind.magic, NIB_MAGIC_BYTES) == 0) {
         open_and_verify(data, size);
         return 0;
     }

@@ -1,0 +1,59 @@
+// The options of `nibble quant`, read and checked against each other.
+#ifndef CLI_QUANT_OPTIONS_H
+#define CLI_QUANT_OPTIONS_H
+
+#include "cli/cli.h"
+#include "quant/plan.h"
+
+enum { MAX_RULES = sizeof((OptionList *)0)->items / sizeof *((OptionList *)0)->items };
+
+// How weights are rounded into blocks.
+typedef enum QuantMethod {
+    METHOD_RTN,        // to nearest, scales searched
+    METHOD_IMPORTANCE, // scales searched with weights by input
+    METHOD_GPTQ,       // under the inputs' Hessian
+    METHOD_FISHER,     // under the loss's
+    METHOD_COUNT
+} QuantMethod;
+
+const char *quant_method_name(QuantMethod method);
+
+// What types are chosen to.
+typedef enum BudgetKind {
+    BUDGET_NONE, // types are asked for by name
+    BUDGET_BITS, // a weight, over all tensors
+    BUDGET_SIZE, // bytes of the tensors
+    BUDGET_FILE, // of the .nib
+    BUDGET_FIT,  // of an engine's memory, at a context
+} BudgetKind;
+
+typedef struct Budget {
+    BudgetKind kind;
+    const char *text; // as given: "86MiB"
+    double bits;
+    uint64_t bytes;
+    int64_t context;
+} Budget;
+
+const char *budget_name(BudgetKind kind); // of its option: "file-size"
+
+typedef struct QuantOptions {
+    const char *output, *json; // NULL: not given
+    bool allow_nonfinite, dry_run;
+    PlanRequest request;
+    PlanRule rules[MAX_RULES]; // request.rules
+    Budget budget;
+    DType allowed[DT_COUNT]; // what a budget chooses from
+    size_t allowed_count;
+    bool allow_given; // else a tensor may stay as it is, too
+    QuantMethod method;
+    const char *calib, *stats; // a text, a file of statistics; NULL: not given
+    int64_t calib_windows;     // 0: not given
+    int64_t seed;
+} QuantOptions;
+
+// Returns -1 to go on, with the model's path in *model, else the exit code. Free with quant_options_free either way.
+int quant_options_parse(QuantOptions *o, int argc, char **argv, const char **model);
+void quant_options_free(QuantOptions *o);
+
+#endif
