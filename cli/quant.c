@@ -114,9 +114,9 @@ const Command command_quant = {
     .summary = "make 8- and 4-bit versions of a model",
     .usage = "MODEL [-o OUT.nib] [--type TYPE | --bits B | --size SIZE | --file-size SIZE | --fit SIZE --ctx N] "
              "[options]\n\n"
-             "MODEL is a .nib or a Hugging Face directory. TYPE is q8_0, q6_k, q5_1, q5_0, q5_k, q4_1, q4_0, q4_k or\n"
-             "iq4_nl (GGUF's blocks), or f32, f16, bf16. Norms, biases and other vectors, routers of experts and "
-             "learned positions stay as they are.",
+             "MODEL is a .nib or a Hugging Face directory. TYPE is q8_0, q6_k, q5_1, q5_0, q5_k, q4_1, q4_0, q4_k,\n"
+             "iq4_nl, iq4_xs, mxfp4, q3_k or q2_k (GGUF's blocks), or f32, f16, bf16. Norms, biases and other vectors, "
+             "routers of experts and learned positions stay as they are.",
     .examples =
         "  nibble quant smol.nib -o smol-q4.nib --type q4_0\n"
         "  nibble quant ./SmolLM2-135M --type q4_k --fallback q5_0\n"
