@@ -8,7 +8,7 @@
 #include "quant/kernels/kernels.h"
 #include <string.h>
 
-enum { OUTPUT_ROWS = 4096, PREDICT_ROWS = 512 };
+enum { PREDICT_ROWS = 512 }; // of a weight that are looked at to predict
 
 static const size_t inputs_memory = (size_t)512 << 20;
 
@@ -39,16 +39,27 @@ static bool predict(const Tensor *t, const HessianFactor *factor, StatsTensor *e
                     int64_t rows, Error *err) {
     const RoundStats s = {e->hessian, weights, NULL};
     double scale = (double)tensor_rows(t) / (double)rows;
+    bool ok = true;
+#pragma omp parallel for schedule(dynamic, 1)
     for (int type = 0; type < DT_COUNT; type++) {
         double loss;
+        Error own = {0};
         if (!grid_of((DType)type) || tensor_cols(t) % dtype_info((DType)type)->block) continue;
-        if (!round_try(w, rows, tensor_cols(t), (DType)type, factor, &s, &loss, err)) return false;
-        e->loss[type] = loss * scale;
+        if (round_try(w, rows, tensor_cols(t), (DType)type, factor, &s, &loss, &own)) {
+            e->loss[type] = loss * scale;
+            continue;
+        }
+#pragma omp critical(predict_error)
+        {
+            if (ok) *err = own;
+            ok = false;
+        }
     }
-    return true;
+    return ok;
 }
 
-bool calibration_predict(const Tensor *t, StatsTensor *e, Error *err) {
+bool calibration_predict(void *context, const Tensor *t, StatsTensor *e, Error *err) {
+    (void)context;
     if (!e->hessian || t->dims < 2) return true;
     int64_t rows = tensor_rows(t) < PREDICT_ROWS ? tensor_rows(t) : PREDICT_ROWS;
     HessianFactor factor = {0};
@@ -108,8 +119,8 @@ static Stats *capture_now(const Model *model, const QuantOptions *o, const Windo
         .text_name = base_name(o->calib),
         .seed = (uint64_t)o->seed,
         .memory = inputs_memory,
-        .output_rows = OUTPUT_ROWS,
-        .predict = calibration_predict,
+        .output_rows = CAPTURE_OUTPUT_ROWS,
+        .finished = calibration_predict,
     };
     return capture(model, w, &options, err);
 }

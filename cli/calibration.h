@@ -18,7 +18,7 @@ Stats *calibration_get(const Model *model, const QuantOptions *o, Error *err);
 // How to round by them.
 Rounding calibration_rounding(const Stats *stats, const QuantOptions *o);
 
-// What a weight loses when rounded to each type of quant/grid.h: CaptureOptions.predict.
-bool calibration_predict(const Tensor *weight, StatsTensor *entry, Error *err);
+// What a weight loses when rounded to each type of quant/grid.h: CaptureOptions.finished.
+bool calibration_predict(void *context, const Tensor *weight, StatsTensor *entry, Error *err);
 
 #endif
