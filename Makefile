@@ -99,7 +99,7 @@ $(BUILD)/fuzzed.a: $(FUZZED:%.c=$(BUILD)/%.o)
 	rm -f $@ && ar rcs $@ $^
 $(FUZZERS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/fuzzed.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $(COPIED) -o $@ $^ $(LDLIBS)
-$(addprefix $(BUILD)/fuzz_,safetensors nib tokenizer_json vocab_merges config index): $(BUILD)/tests/fuzz/json_mutator.o
+$(addprefix $(BUILD)/fuzz_,safetensors nib stats tokenizer_json vocab_merges config index): $(BUILD)/tests/fuzz/json_mutator.o
 
 packages:
 	@pkg-config --exists $(PKGS) || { echo "packages are missing: run scripts/install-deps.sh"; exit 1; }

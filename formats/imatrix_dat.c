@@ -112,6 +112,7 @@ static bool read_all(Cursor c, int64_t experts, StatsInfo *info, ImatrixNames *n
 
 bool imatrix_read_dat(const FileMap *map, int64_t experts, StatsInfo *info, StatsWriter **w, Error *err) {
     ImatrixNames names = {0};
+    if (!map->size) return error_set(err, "is empty");
     bool ok = read_all((Cursor){map->data, map->data + map->size}, experts, info, &names, w, err);
     imatrix_names_free(&names);
     return ok;
