@@ -86,7 +86,8 @@ $(BUILD)/%.o: %.c | packages
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Test programs see every room but cli/; of that, one sees the job behind a command.
-$(BUILD)/tests/test_quant_job: $(BUILD)/cli/quant_job.o $(BUILD)/cli/quant_report.o
+$(BUILD)/tests/test_quant_job: $(addprefix $(BUILD)/cli/,quant_job.o quant_report.o budget.o)
+$(BUILD)/tests/test_quant_choose: $(addprefix $(BUILD)/cli/,quant_choose.o file_overhead.o budget.o)
 $(PROGRAMS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
