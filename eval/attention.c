@@ -25,6 +25,13 @@ static void add_slope_bf16(float *row, int64_t n, float slope, float scale, int6
     for (int64_t j = 0; j < n; j++) row[j] += scale * bf16(bf16(slope) * bf16((float)(position + j)));
 }
 
+void attention_slopes(const AttentionShape *s, int64_t head, int64_t query, int64_t key, float *row, int64_t n) {
+    if (s->slopes_bf16)
+        add_slope_bf16(row, n, s->slopes[head], s->slope_scale, key);
+    else
+        add_slope(row, n, s->slope_scale * s->slopes[head], key - query);
+}
+
 // A block of scores: of which queries and keys.
 typedef struct Block {
     int64_t queries, keys;
@@ -41,10 +48,7 @@ static void softmax_block(const VectorMath *m, const AttentionShape *s, int64_t 
         int64_t end = max(0, min(b->ahead + i + 1, b->keys)); // the query's own key is the last it sees
         int64_t start = s->window ? max(0, min(b->ahead + i + 1 - s->window, end)) : 0, n = end - start;
         if (s->cap != 0) m->soft_cap(row + start, n, s->cap);
-        if (s->slopes && s->slopes_bf16)
-            add_slope_bf16(row + start, n, s->slopes[head], s->slope_scale, b->first + start);
-        else if (s->slopes)
-            add_slope(row + start, n, s->slope_scale * s->slopes[head], start - (b->ahead + i));
+        if (s->slopes) attention_slopes(s, head, b->first + b->ahead + i, b->first + start, row + start, n);
         float top = m->max(row + start, n);
         if (top > maximum[i]) {
             float shrink = expf(maximum[i] - top); // 0 for the first block

@@ -29,4 +29,7 @@ size_t attention_scratch(void);
 void attention_head(const AttentionShape *s, int64_t head, const float *q, const float *k, const float *v, float *out,
                     float *scratch);
 
+// ALiBi: adds to scores row [n] of the query at position `query` with the keys at position `key` and after.
+void attention_slopes(const AttentionShape *s, int64_t head, int64_t query, int64_t key, float *row, int64_t n);
+
 #endif

@@ -74,7 +74,7 @@ static size_t tile_bytes(const HeadInput *model) {
     return size_align(panel_bytes(TILE, tensor_cols(weight_of(model))), 64);
 }
 
-static void logits_finish(const Head *h, float *logits, int64_t first, int64_t n) {
+void head_finish(const Head *h, float *logits, int64_t first, int64_t n) {
     const float *bias = h->output.bias;
     const VectorMath *m = vector_math();
     if (bias)
@@ -97,7 +97,7 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
         for (int k = 0; k < p->count; k++) {
             float *own = logits + k * ROWS * TILE;
             panel_multiply(&panels[k], p->models[k].hidden + row * panels[k].cols, rows, own, TILE, false);
-            for (int64_t i = 0; i < rows; i++) logits_finish(p->models[k].head, own + i * TILE, first, n);
+            for (int64_t i = 0; i < rows; i++) head_finish(p->models[k].head, own + i * TILE, first, n);
         }
         rows_add(p, logits, row, rows, first, n);
     }
@@ -137,7 +137,7 @@ void head_logits(const Head *head, const float *hidden, float *logits, void *mem
     Linear output = head->output;
     output.bias = NULL; // added with the rest
     linear_apply(&output, hidden, 1, logits, false, memory);
-    logits_finish(head, logits, 0, tensor_rows(output.weight));
+    head_finish(head, logits, 0, tensor_rows(output.weight));
 }
 
 bool head_score(const HeadInput *models, int count, int64_t positions, const int32_t *targets, Error *err) {

@@ -25,6 +25,9 @@ void head_close(Head *head);
 // Logits [vocab] of one hidden state; memory of linear_panel_bytes.
 void head_logits(const Head *head, const float *hidden, float *logits, void *memory);
 
+// Multiplied rows first .. first + n - 1 of the vocabulary become logits: bias, scale, cap.
+void head_finish(const Head *head, float *logits, int64_t first, int64_t n);
+
 typedef struct HeadInput {
     const Head *head;
     const float *hidden; // [positions, the head's width], finally normed

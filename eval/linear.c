@@ -119,3 +119,24 @@ void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool
         }
     }
 }
+
+// ---- the way back
+
+static int64_t panel_back_rows(int64_t rows, int64_t cols) {
+    int64_t groups = LINEAR_PANEL_BYTES / (int64_t)panel_back_bytes(GEMM_COLS, cols ? cols : 1);
+    return min(rows, (groups < 1 ? 1 : groups) * GEMM_COLS);
+}
+
+size_t linear_back_bytes(int64_t rows, int64_t cols) { return panel_back_bytes(panel_back_rows(rows, cols), cols); }
+
+void linear_apply_back(const Linear *layer, const float *dy, int64_t n, float *dx, bool add, void *memory) {
+    int64_t rows = tensor_rows(layer->weight), cols = tensor_cols(layer->weight);
+    int64_t height = panel_back_rows(rows, cols);
+    for (int64_t first = 0; first < rows; first += height) {
+        Panel panel = panel_load_back(layer->weight, first, min(height, rows - first), n, memory);
+#pragma omp parallel for schedule(dynamic)
+        for (int64_t t = 0; t < n; t += TOKEN_BLOCK)
+            panel_multiply_back(&panel, dy + t * rows + first, rows, min(TOKEN_BLOCK, n - t), dx + t * cols,
+                                add || first);
+    }
+}

@@ -29,6 +29,10 @@ size_t linear_panel_bytes(int64_t rows, int64_t cols);
 // y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads.
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory);
 
+// The way back: dx [n, cols] = dy [n, rows] W; with `add`, dx += that. memory: linear_back_bytes.
+size_t linear_back_bytes(int64_t rows, int64_t cols);
+void linear_apply_back(const Linear *layer, const float *dy, int64_t n, float *dx, bool add, void *memory);
+
 // A vector, or all of a tensor, in f32, checked against its hash. Free with mem_free.
 float *vector_load(const Tensor *tensor, Error *err);
 

@@ -31,8 +31,7 @@ void mlp_scratch_free(MlpScratch *s) {
     *s = (MlpScratch){0};
 }
 
-// x = act(x) * up, or act(x) where up is NULL.
-static void activate(const ModelDesc *d, float *x, const float *up, int64_t n, int64_t width) {
+void mlp_activate(const ModelDesc *d, float *x, const float *up, int64_t n, int64_t width) {
     const VectorMath *m = vector_math();
     void (*const f[ACT_COUNT])(float *, const float *, int64_t) = {
         [ACT_SILU] = m->silu, [ACT_GELU] = m->gelu, [ACT_GELU_TANH] = m->gelu_tanh, [ACT_RELU] = m->relu};
@@ -46,13 +45,19 @@ static void activate(const ModelDesc *d, float *x, const float *up, int64_t n, i
     }
 }
 
+// y = W x + b, seen by whoever watches.
+static void apply(const MlpScratch *s, const Linear *l, const float *x, int64_t n, float *y, bool add) {
+    watch_linear(s->watch, l, x, NULL, n);
+    linear_apply(l, x, n, y, add, s->panel);
+}
+
 void mlp_apply(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, float *out, bool add, MlpScratch *s) {
     int64_t width = tensor_rows(mlp->up.weight);
     const Linear *first = mlp->gate.weight ? &mlp->gate : &mlp->up;
-    linear_apply(first, x, n, s->gate, false, s->panel);
-    if (mlp->gate.weight) linear_apply(&mlp->up, x, n, s->up, false, s->panel);
-    activate(d, s->gate, mlp->gate.weight ? s->up : NULL, n, width);
-    linear_apply(&mlp->down, s->gate, n, out, add, s->panel);
+    apply(s, first, x, n, s->gate, false);
+    if (mlp->gate.weight) apply(s, &mlp->up, x, n, s->up, false);
+    mlp_activate(d, s->gate, mlp->gate.weight ? s->up : NULL, n, width);
+    apply(s, &mlp->down, s->gate, n, out, add);
 }
 
 // One expert over the tokens that chose it, tokens[] as indices into chosen and weights.
@@ -72,7 +77,7 @@ static void shared_apply(const ModelDesc *d, const Layer *l, const float *x, int
         mlp_apply(d, &l->mlp, x, n, out, true, s);
         return;
     }
-    linear_apply(&l->shared_gate, x, n, s->shared_gate, false, s->panel);
+    apply(s, &l->shared_gate, x, n, s->shared_gate, false);
     mlp_apply(d, &l->mlp, x, n, s->out, false, s);
     for (int64_t i = 0; i < n; i++) {
         float weight = 1 / (1 + expf(-s->shared_gate[i]));
@@ -85,7 +90,7 @@ bool experts_apply(const ModelDesc *d, Layer *l, const float *x, int64_t n, floa
     const Experts *e = &d->experts;
     int64_t starts[EXPERTS_MAX + 1];
     if (!add) memset(out, 0, (size_t)(n * d->dim) * sizeof *out);
-    linear_apply(&l->router, x, n, s->scores, false, s->panel);
+    apply(s, &l->router, x, n, s->scores, false);
     router_choose(e, l->correction, s->scores, n, s->chosen, s->weights);
     router_sort(e, s->chosen, n, s->tokens, starts);
     for (int64_t k = 0; k < e->count; k++) {

@@ -3,6 +3,7 @@
 #define EVAL_MLP_H
 
 #include "eval/layer.h"
+#include "eval/watch.h"
 
 typedef struct MlpScratch {
     float *gate, *up;   // [chunk, the widest hidden width]
@@ -13,10 +14,14 @@ typedef struct MlpScratch {
     int32_t *tokens;    // [chunk * used], by expert
     float *shared_gate; // [chunk]
     float *panel;       // of linear_panel_bytes for every weight in use; not owned
+    Watch *watch;       // sees the linear layers; or NULL
 } MlpScratch;
 
 bool mlp_scratch_init(MlpScratch *s, const ModelDesc *desc, int64_t chunk, float *panel, Error *err);
 void mlp_scratch_free(MlpScratch *s);
+
+// x = act(x) * up, or act(x) where up is NULL; both [n, width].
+void mlp_activate(const ModelDesc *desc, float *x, const float *up, int64_t n, int64_t width);
 
 // out [n, dim] = down(act(gate(x)) * up(x)); with `add`, out += that. x [n, dim].
 void mlp_apply(const ModelDesc *desc, const Mlp *mlp, const float *x, int64_t n, float *out, bool add, MlpScratch *s);

@@ -61,3 +61,49 @@ void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)p->rows, (int)p->cols, 1, x, (int)p->cols,
                     p->values, (int)p->cols, add ? 1 : 0, y, (int)y_stride);
 }
+
+// ---- the way back
+
+size_t panel_back_bytes(int64_t rows, int64_t cols) {
+    const Gemm *gemm = kernels_get()->gemm;
+    size_t plain = (size_t)rows * (size_t)cols * sizeof(float), packed = gemm ? gemm->bytes(cols, rows) : 0;
+    return packed > plain ? packed : plain;
+}
+
+// Packs W^T [cols, count]: squares of W are dequantized, and handed on transposed, piece by piece.
+static void packed_load_back(const Gemm *gemm, const Tensor *weight, int64_t first, int64_t count, void *packed) {
+    enum { SIDE = GEMM_COLS };
+    int64_t cols = tensor_cols(weight);
+    const DTypeInfo *type = dtype_info(weight->type);
+    ToF32Fn to_f32 = kernels_get()->to_f32[weight->type];
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t row = 0; row < count; row += SIDE)
+        for (int64_t col = 0; col < cols; col += SIDE) {
+            float square[SIDE * SIDE], turned[GEMM_ROWS * SIDE];
+            int64_t rows = min(SIDE, count - row), width = min(SIDE, cols - col);
+            size_t skip = (size_t)(col / type->block) * type->block_bytes;
+            for (int64_t r = 0; r < rows; r++)
+                to_f32(weight_row(weight, first + row + r) + skip, square + r * SIDE, width);
+            for (int64_t c0 = 0; c0 < width; c0 += GEMM_ROWS) {
+                GemmPiece piece = {col + c0, min(GEMM_ROWS, width - c0), row, rows};
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t c = 0; c < piece.rows; c++) turned[c * SIDE + r] = square[r * SIDE + c0 + c];
+                gemm->pack(turned, SIDE, piece, cols, count, packed);
+            }
+        }
+}
+
+Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory) {
+    const Gemm *gemm = kernels_get()->gemm;
+    if (!gemm || n < GEMM_INPUTS) return panel_load(weight, first, count, 0, memory);
+    packed_load_back(gemm, weight, first, count, memory);
+    return (Panel){.gemm = gemm, .values = memory, .rows = count, .cols = tensor_cols(weight)};
+}
+
+void panel_multiply_back(const Panel *p, const float *dy, int64_t dy_stride, int64_t n, float *dx, bool add) {
+    if (p->gemm)
+        p->gemm->multiply(dy, n, dy_stride, p->values, p->cols, p->rows, dx, p->cols, add);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)p->cols, (int)p->rows, 1, dy,
+                    (int)dy_stride, p->values, (int)p->cols, add ? 1 : 0, dx, (int)p->cols);
+}

@@ -22,4 +22,10 @@ Panel panel_load(const Tensor *weight, int64_t first, int64_t count, int64_t n, 
 // callers share out the inputs, in blocks whose size does not depend on the number of threads, nor then do the digits.
 void panel_multiply(const Panel *panel, const float *x, int64_t n, float *y, int64_t y_stride, bool add);
 
+// The same weights for the way back: dx [n, cols] = dy [n, rows] W, or with `add` dx += that; dy_stride floats from row
+// to row of dy.
+size_t panel_back_bytes(int64_t rows, int64_t cols);
+Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory);
+void panel_multiply_back(const Panel *panel, const float *dy, int64_t dy_stride, int64_t n, float *dx, bool add);
+
 #endif

@@ -10,7 +10,7 @@
 typedef struct Turn {
     const Rope *rope;
     float *factors, *long_factors; // [dims / 2], where the scaling has them
-    float *cosine, *sine;          // [max_length, dims / 2]
+    float *cosine, *sine, *back;   // [max_length, dims / 2]; back: -sine, which turns the other way
     int64_t dims, length, first;
 } Turn;
 
@@ -40,7 +40,8 @@ static bool turn_init(Turn *t, const Model *model, const Rope *rope, int64_t max
     t->dims = rope->dims ? rope->dims : model->desc.head_dim;
     t->length = -1;
     size_t row = sizeof(float) * (size_t)(t->dims / 2);
-    if (!(t->cosine = mem_alloc((size_t)max_length, row, err)) || !(t->sine = mem_alloc((size_t)max_length, row, err)))
+    if (!(t->cosine = mem_alloc((size_t)max_length, row, err)) ||
+        !(t->sine = mem_alloc((size_t)max_length, row, err)) || !(t->back = mem_alloc((size_t)max_length, row, err)))
         return false;
     if (rope->scaling == ROPE_FACTORS) return (t->factors = factors_load(model, "rope_freqs.weight", t->dims / 2, err));
     if (rope->scaling == ROPE_LONGROPE)
@@ -54,6 +55,7 @@ static void turn_free(Turn *t) {
     mem_free(t->long_factors);
     mem_free(t->cosine);
     mem_free(t->sine);
+    mem_free(t->back);
 }
 
 // 2^(-8 (h + 1) / n) for n heads, a power of two; of any other number the next lower power's, and then every other one
@@ -104,20 +106,31 @@ static void table_make(Turn *t, Sequence s) {
     t->first = s.past;
     bool far = t->long_factors && t->length > t->rope->original_context;
     rope_table(t->rope, far ? t->long_factors : t->factors, t->dims, t->length, s.past, s.length, t->cosine, t->sine);
+    for (int64_t i = 0; i < s.length * (t->dims / 2); i++) t->back[i] = -t->sine[i];
 }
 
-void positioner_turn(Positioner *p, int64_t layer, Sequence s, float *x, int64_t heads) {
+static void turn(Positioner *p, int64_t layer, Sequence s, float *x, int64_t heads, bool back) {
     const ModelDesc *d = p->desc;
     if (d->positions != POSITIONS_ROTARY || desc_layer_is(d, layer, LAYER_UNTURNED)) return;
     Turn *t = desc_layer_is(d, layer, LAYER_LOCAL_ROPE) ? &p->local : &p->everywhere;
     table_make(t, s);
     const VectorMath *m = vector_math();
-    void (*turn)(float *, const float *, const float *, int64_t) = t->rope->interleaved ? m->rotate_pairs : m->rotate;
+    const float *sine = back ? t->back : t->sine;
+    void (*rotate)(float *, const float *, const float *, int64_t) = t->rope->interleaved ? m->rotate_pairs : m->rotate;
     int64_t half = t->dims / 2, skip = d->latent.kv_rank ? d->head_dim - t->dims : 0;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < s.length; i++)
         for (int64_t h = 0; h < heads; h++)
-            turn(x + (i * heads + h) * d->head_dim + skip, t->cosine + i * half, t->sine + i * half, half);
+            rotate(x + (i * heads + h) * d->head_dim + skip, t->cosine + i * half, sine + i * half, half);
+}
+
+void positioner_turn(Positioner *p, int64_t layer, Sequence s, float *x, int64_t heads) {
+    turn(p, layer, s, x, heads, false);
+}
+
+// A rotation, times an attention factor: its transpose turns by the negative angle, times the same factor.
+void positioner_turn_back(Positioner *p, int64_t layer, Sequence s, float *d, int64_t heads) {
+    turn(p, layer, s, d, heads, true);
 }
 
 const float *positioner_slopes(const Positioner *p) { return p->slopes; }

@@ -18,6 +18,9 @@ typedef struct Sequence {
 // Turns queries or keys x [length, heads * head_dim] as the layer does; nothing where positions are not rotary.
 void positioner_turn(Positioner *p, int64_t layer, Sequence sequence, float *x, int64_t heads);
 
+// The way back: gradients at what was turned become those at what it was before.
+void positioner_turn_back(Positioner *p, int64_t layer, Sequence sequence, float *d, int64_t heads);
+
 // [heads], or NULL where positions are not ALiBi.
 const float *positioner_slopes(const Positioner *p);
 

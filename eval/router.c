@@ -65,6 +65,38 @@ void router_choose(const Experts *e, const float *correction, float *logits, int
     }
 }
 
+// Of one token. A weight is w_k = by * s_k, s the scores, by the scale and, where normalized, 1 / the sum of those
+// chosen. at_logits becomes the gradient at the scores, then at the logits.
+static void token_back(const Experts *e, const float *scores, const int32_t *chosen, const float *weights,
+                       const float *at_weights, float *at_logits) {
+    float scale = e->scale != 0 ? (float)e->scale : 1, by = scale, common = 0;
+    memset(at_logits, 0, (size_t)e->count * sizeof *at_logits);
+    if (e->normalized) {
+        float sum = e->sigmoid ? 1e-20f : 0;
+        for (int64_t k = 0; k < e->used; k++) {
+            sum += scores[chosen[k]];
+            common += at_weights[k] * weights[k] / scale;
+        }
+        by /= sum;
+    }
+    for (int64_t k = 0; k < e->used; k++) at_logits[chosen[k]] = by * (at_weights[k] - common);
+    if (e->sigmoid) {
+        for (int64_t i = 0; i < e->count; i++) at_logits[i] *= scores[i] * (1 - scores[i]);
+        return;
+    }
+    float mean = 0;
+    for (int64_t k = 0; k < e->used; k++) mean += at_logits[chosen[k]] * scores[chosen[k]];
+    for (int64_t i = 0; i < e->count; i++) at_logits[i] = scores[i] * (at_logits[i] - mean);
+}
+
+void router_back(const Experts *e, const float *scores, const int32_t *chosen, const float *weights,
+                 const float *at_weights, int64_t n, float *at_logits) {
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < n; t++)
+        token_back(e, scores + t * e->count, chosen + t * e->used, weights + t * e->used, at_weights + t * e->used,
+                   at_logits + t * e->count);
+}
+
 void router_sort(const Experts *e, const int32_t *chosen, int64_t n, int32_t *order, int64_t *starts) {
     int64_t total = n * e->used;
     memset(starts, 0, (size_t)(e->count + 1) * sizeof *starts);

@@ -2,44 +2,13 @@
 
 #include "core/mem.h"
 #include "core/threads.h"
-#include "eval/attention.h"
-#include "eval/layer.h"
-#include "eval/mlp.h"
-#include "eval/positions.h"
-#include "eval/vector.h"
+#include "eval/block.h"
 #include "quant/kernels/kernels.h"
-#include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum {
     CHUNK_TOKENS = 4096,     // how many tokens pass through a layer together
     CHUNK_BYTES = 128 << 20, // what their intermediate arrays may take; wide models get fewer tokens
-};
-
-struct Transformer {
-    const Model *model;
-    const ModelDesc *desc;
-    const VectorMath *math;
-    Layer *layers;
-    Linear embedding, embed_in, embed_out; // the last two where the embedding has a width of its own
-    const Tensor *learned;                 // positions, [rows, dim]
-    Norm embed_norm, output_norm;
-    Positioner *positioner;
-    int64_t chunk;      // tokens that the scratch below holds
-    float *normed;      // [chunk, dim]
-    float *branch;      // [chunk, dim]: what a block gives, where it is not added at once
-    float *q;           // [chunk, heads * head_dim]
-    float *mixed;       // [chunk, heads * value_dim]: what attention gives
-    float *k, *v;       // [chunk, kv_heads * head_dim], [chunk, kv_heads * value_dim]
-    float *low, *wide;  // latent attention: [chunk, the widest rank + turned], [chunk, heads * (plain + value_dim)]
-    float *panel;       // of weights, dequantized
-    float *embedded;    // [chunk, embed_dim]
-    uint8_t *embed_row; // of an embedding whose rows are put together
-    MlpScratch mlp;
-    float *attention; // scratch, one part a thread
-    int64_t max_length;
-    int threads;
 };
 
 static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -172,250 +141,79 @@ void kv_cache_free(KvCache *cache) {
 
 // ---- the forward pass
 
-// The tokens that pass through a layer together: whole spans, consecutive.
-typedef struct Chunk {
-    const Span *spans;
-    size_t count;
-    int64_t tokens;
-    int64_t past; // positions before the first span's (with a cache)
-} Chunk;
-
-static void norm_row(const VectorMath *m, const Norm *norm, const float *gain, const float *x, int64_t width,
-                     float *y) {
-    if (norm->kind == NORM_LAYER)
-        m->layer_norm(x, gain, norm->bias, norm->eps, width, y);
-    else
-        m->rms_norm(x, gain, norm->eps, width, y);
+void embedding_rows(Transformer *t, const int32_t *ids, int64_t n, float *rows) {
+    const Tensor *e = t->embedding.weight;
+    ToF32Fn to_f32 = kernels_get()->to_f32[e->type];
+    int64_t width = desc_embed_dim(t->desc);
+    for (int64_t i = 0; i < n; i++) to_f32(tensor_read(e, ids[i], 1, t->embed_row), rows + i * width, width);
 }
 
-// n rows, `stride` floats from one to the next; y may be x.
-static void normalize(const Transformer *t, const Norm *norm, const float *x, int64_t n, int64_t stride, float *y) {
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) norm_row(t->math, norm, norm->gain, x + i * stride, norm->width, y + i * stride);
-}
-
-// Queries or keys, n rows of `heads` heads.
-static void normalize_heads(const Transformer *t, const Norm *norm, float *x, int64_t heads, int64_t n) {
-    int64_t d = t->desc->head_dim;
-    if (t->desc->qk_norm == QK_NORM_WIDE) {
-        normalize(t, norm, x, n, heads * d, x);
-        return;
-    }
-    bool own = t->desc->qk_norm == QK_NORM_HEADS;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n * heads; i++)
-        norm_row(t->math, norm, norm->gain + (own ? i % heads * d : 0), x + i * d, d, x + i * d);
-}
-
-static void clip(float *x, int64_t n, float limit) {
-    for (int64_t i = 0; i < n; i++) x[i] = fminf(fmaxf(x[i], -limit), limit);
-}
-
-// q, k, v = W x, and what some models do to them.
-static void project(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
-    const ModelDesc *d = t->desc;
-    int64_t q_dim = d->heads * d->head_dim, k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
-    linear_apply(&l->q, x, n, t->q, false, t->panel);
-    linear_apply(&l->k, x, n, k, false, t->panel);
-    linear_apply(&l->v, x, n, v, false, t->panel);
-    if (d->qkv_clip != 0) {
-        clip(t->q, n * q_dim, (float)d->qkv_clip);
-        clip(k, n * k_dim, (float)d->qkv_clip);
-        clip(v, n * v_dim, (float)d->qkv_clip);
-    }
-    if (d->qk_norm) {
-        normalize_heads(t, &l->q_norm, t->q, d->heads, n);
-        normalize_heads(t, &l->k_norm, k, d->kv_heads, n);
-    }
-}
-
-// Latent attention: q = W_b norm(W_a x); c, r = W_kv_a x; each head's k = [its part of W_kv_b norm(c), r], the other
-// part is v. (The paper keeps c in the cache; here k and v are, as plain attention needs them.)
-static void project_latent(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
-    const ModelDesc *d = t->desc;
-    int64_t rank = d->latent.kv_rank, turned = desc_rope_dims(d), plain = d->head_dim - turned, dv = desc_value_dim(d);
-    if (l->q_a.weight) {
-        linear_apply(&l->q_a, x, n, t->low, false, t->panel);
-        normalize(t, &l->q_a_norm, t->low, n, d->latent.query_rank, t->low);
-        linear_apply(&l->q_b, t->low, n, t->q, false, t->panel);
-    } else {
-        linear_apply(&l->q, x, n, t->q, false, t->panel);
-    }
-    linear_apply(&l->kv_a, x, n, t->low, false, t->panel);
-    normalize(t, &l->kv_a_norm, t->low, n, rank + turned, t->low);
-    for (int64_t i = 0; i < n; i++) // c alone, for the multiplication: r waits in v's place in k
-        for (int64_t h = 0; h < d->heads; h++)
-            memcpy(k + (i * d->heads + h) * d->head_dim + plain, t->low + i * (rank + turned) + rank,
-                   (size_t)turned * sizeof *k);
-    for (int64_t i = 1; i < n; i++)
-        memmove(t->low + i * rank, t->low + i * (rank + turned), (size_t)rank * sizeof *t->low);
-    linear_apply(&l->kv_b, t->low, n, t->wide, false, t->panel);
-    for (int64_t i = 0; i < n * d->heads; i++) {
-        memcpy(k + i * d->head_dim, t->wide + i * (plain + dv), (size_t)plain * sizeof *k);
-        memcpy(v + i * dv, t->wide + i * (plain + dv) + plain, (size_t)dv * sizeof *v);
-    }
-}
-
-static void attend(const Transformer *t, const Layer *l, int64_t layer, const Chunk *c, const float *k,
-                   const float *v) {
-    const ModelDesc *d = t->desc;
-    int64_t tasks = (int64_t)c->count * d->heads, dv = desc_value_dim(d);
-    double scale = d->attn_scale != 0 ? d->attn_scale : 1 / sqrt((double)d->head_dim);
-    AttentionShape shape = {
-        .heads = d->heads,
-        .kv_heads = d->kv_heads,
-        .head_dim = d->head_dim,
-        .value_dim = dv,
-        .past = c->past,
-        .window = desc_layer_is(d, layer, LAYER_WINDOWED) ? d->window : 0,
-        .scale = (float)(d->attn_scale_by_layer ? scale / (double)(layer + 1) : scale),
-        .cap = (float)d->attn_cap,
-        .slopes = positioner_slopes(t->positioner),
-        .slope_scale = d->alibi_scale != 0 ? (float)d->alibi_scale : 1,
-        .slopes_bf16 = d->alibi_bf16,
-        .sinks = l->sinks,
-    };
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t task = 0; task < tasks; task++) {
-        const Span *s = &c->spans[task / d->heads];
-        AttentionShape own = shape;
-        own.length = s->length;
-        int64_t row = s->start - c->spans[0].start;
-        attention_head(&own, task % d->heads, t->q + row * d->heads * d->head_dim, k + row * d->kv_heads * d->head_dim,
-                       v + row * d->kv_heads * dv, t->mixed + row * d->heads * dv,
-                       t->attention + (size_t)omp_get_thread_num() * attention_scratch());
-    }
-}
-
-// out = o(attention(q, k, v)); with `add`, out += that.
-static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, KvCache *cache, const float *x,
-                      float *out, bool add) {
-    const ModelDesc *d = t->desc;
-    int64_t k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
-    float *k = cache ? cache->k + layer * cache->capacity * k_dim : t->k;
-    float *v = cache ? cache->v + layer * cache->capacity * v_dim : t->v;
-    float *new_k = k + c->past * k_dim, *new_v = v + c->past * v_dim;
-    (d->latent.kv_rank ? project_latent : project)(t, l, x, c->tokens, new_k, new_v);
-    for (size_t i = 0; i < c->count; i++) {
-        int64_t row = c->spans[i].start - c->spans[0].start;
-        Sequence s = {c->past, c->spans[i].length};
-        positioner_turn(t->positioner, layer, s, t->q + row * d->heads * d->head_dim, d->heads);
-        positioner_turn(t->positioner, layer, s, new_k + row * k_dim, d->kv_heads);
-    }
-    attend(t, l, layer, c, k, v);
-    linear_apply(&l->o, t->mixed, c->tokens, out, add, t->panel);
-}
-
-static bool mlp(Transformer *t, Layer *l, const Chunk *c, bool keep, const float *x, float *out, bool add, Error *err) {
-    if (l->experts) return experts_apply(t->desc, l, x, c->tokens, out, add, keep, &t->mlp, err);
-    mlp_apply(t->desc, &l->mlp, x, c->tokens, out, add, &t->mlp);
-    return true;
-}
-
-// x += residual_scale * branch
-static void add_branch(const Transformer *t, float *x, int64_t n) {
-    int64_t dim = t->desc->dim;
-    float scale = t->desc->residual_scale != 0 ? (float)t->desc->residual_scale : 1;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n * dim; i++) x[i] += scale * t->branch[i];
-}
-
-// x + attention(norm(x)) + mlp(norm(x))
-static bool parallel_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache *cache, float *x, Error *err) {
-    Layer *l = &t->layers[layer];
-    int64_t n = c->tokens, dim = t->desc->dim;
-    normalize(t, &l->attn_norm, x, n, dim, t->normed);
-    attention(t, l, layer, c, cache, t->normed, t->branch, false);
-    if (!t->desc->shared_norm) normalize(t, &l->ffn_norm, x, n, dim, t->normed);
-    bool ok = mlp(t, l, c, cache, t->normed, t->branch, true, err);
-    add_branch(t, x, n);
-    return ok;
-}
-
-// One block after the other, with their norms where NormPlace says.
-static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache *cache, float *x, Error *err) {
-    Layer *l = &t->layers[layer];
-    NormPlace place = t->desc->norm_place;
-    bool after = place == NORM_AROUND || place == NORM_AFTER, before = place != NORM_AFTER && place != NORM_SUM;
-    bool direct = place == NORM_BEFORE && t->desc->residual_scale == 0; // a block adds to x itself
-    int64_t n = c->tokens, dim = t->desc->dim;
-    float *input = before && place != NORM_THROUGH ? t->normed : x;
-    float *out = direct ? x : t->branch;
-
-    if (before) normalize(t, &l->attn_norm, x, n, dim, input);
-    attention(t, l, layer, c, cache, input, out, direct);
-    if (after) normalize(t, &l->attn_post_norm, out, n, dim, out);
-    if (!direct) add_branch(t, x, n);
-    if (place == NORM_SUM) normalize(t, &l->attn_post_norm, x, n, dim, x);
-
-    if (before) normalize(t, &l->ffn_norm, x, n, dim, input);
-    if (!mlp(t, l, c, cache, input, out, direct, err)) return false;
-    if (after) normalize(t, &l->ffn_post_norm, out, n, dim, out);
-    if (!direct) add_branch(t, x, n);
-    if (place == NORM_SUM) normalize(t, &l->ffn_post_norm, x, n, dim, x);
-    return true;
-}
-
-// What is added to, or done with, a token's embedding x [dim] at a position of its sequence.
-static void place(const Transformer *t, int64_t position, float *x) {
+void embedding_place(const Transformer *t, int64_t position, float *x) {
     const ModelDesc *d = t->desc;
     if (d->embed_scale != 0) t->math->scale(x, d->dim, (float)d->embed_scale);
-    if (t->learned) {
-        const uint8_t *row = tensor_read(t->learned, position + d->position_offset, 1, NULL);
-        kernels_get()->to_f32[t->learned->type](row, t->normed, d->dim);
-        for (int64_t i = 0; i < d->dim; i++) x[i] += t->normed[i];
-    }
-    if (d->embed_norm) norm_row(t->math, &t->embed_norm, t->embed_norm.gain, x, d->dim, x);
+    if (!t->learned) return;
+    const uint8_t *row = tensor_read(t->learned, position + d->position_offset, 1, NULL);
+    kernels_get()->to_f32[t->learned->type](row, t->normed, d->dim);
+    for (int64_t i = 0; i < d->dim; i++) x[i] += t->normed[i];
 }
 
 static void embed(Transformer *t, const int32_t *ids, const Span *spans, size_t count, int64_t past, float *x) {
     const ModelDesc *d = t->desc;
-    const Tensor *e = t->embedding.weight;
-    ToF32Fn to_f32 = kernels_get()->to_f32[e->type];
-    int64_t width = desc_embed_dim(d), n = spans[count - 1].start + spans[count - 1].length;
+    int64_t n = spans[count - 1].start + spans[count - 1].length;
     for (int64_t first = 0; first < n; first += t->chunk) {
         int64_t tokens = min(t->chunk, n - first);
-        float *to = x + first * d->dim, *rows = d->embed_dim ? t->embedded : to;
-        for (int64_t i = 0; i < tokens; i++)
-            to_f32(tensor_read(e, ids[first + i], 1, t->embed_row), rows + i * width, width);
-        if (d->embed_dim) linear_apply(&t->embed_in, rows, tokens, to, false, t->panel);
+        float *to = x + first * d->dim;
+        embedding_rows(t, ids + first, tokens, d->embed_dim ? t->embedded : to);
+        if (!d->embed_dim) continue;
+        if (t->watch) t->watch->first = first;
+        watch_linear(t->watch, &t->embed_in, t->embedded, NULL, tokens);
+        linear_apply(&t->embed_in, t->embedded, tokens, to, false, t->panel);
     }
     for (size_t s = 0; s < count; s++)
-        for (int64_t i = 0; i < spans[s].length; i++) place(t, past + i, x + (spans[s].start + i) * d->dim);
+        for (int64_t i = 0; i < spans[s].length; i++) embedding_place(t, past + i, x + (spans[s].start + i) * d->dim);
+    if (d->embed_norm) normalize(t, &t->embed_norm, x, n, d->dim, x);
 }
 
-// As many spans from `first` on as fit the scratch together.
-static Chunk chunk_take(const Transformer *t, const Span *spans, size_t first, size_t count, int64_t past) {
-    Chunk c = {.spans = spans + first, .past = past};
+Chunk chunk_take(const Transformer *t, const Span *spans, size_t first, size_t count, int64_t past) {
+    Chunk c = {.spans = spans + first, .past = past, .first = spans[first].start};
     while (first + c.count < count && c.tokens + spans[first + c.count].length <= t->chunk)
         c.tokens += spans[first + c.count++].length;
     return c;
 }
 
-bool transformer_forward(Transformer *t, const int32_t *ids, const Span *spans, size_t count, KvCache *cache, float *x,
-                         LayerDone done, void *context, Error *err) {
-    int64_t n = 0, past = cache ? cache->length : 0;
+bool transformer_embed(Transformer *t, const int32_t *ids, const Span *spans, size_t count, int64_t past, float *x,
+                       Error *err) {
     for (size_t i = 0; i < count; i++) {
         if (spans[i].length > t->max_length) return error_set(err, "a sequence is longer than was prepared for");
         if (t->learned && past + spans[i].length + t->desc->position_offset > tensor_rows(t->learned))
             return error_set(err, "%s: has no position beyond %lld", t->model->path, (long long)t->desc->context);
-        n += spans[i].length;
     }
-    if (cache && past + n > cache->capacity) return error_set(err, "the cache of keys and values is full");
     if (!t->embedding.verified && !tensor_verify(t->embedding.weight, err)) return false;
     t->embedding.verified = true;
     embed(t, ids, spans, count, past, x);
-    for (int64_t i = 0; i < t->desc->layers; i++) {
-        if (!layer_take(&t->layers[i], err)) return false;
-        for (size_t s = 0; s < count;) {
-            Chunk c = chunk_take(t, spans, s, count, past);
-            float *rows = x + spans[s].start * t->desc->dim;
-            if (!(t->desc->parallel ? parallel_layer : serial_layer)(t, i, &c, cache, rows, err)) return false;
-            if (done) done(context, i, c.tokens);
-            s += c.count;
-        }
-        if (!cache) layer_drop(&t->layers[i]);
+    return !(t->watch && t->watch->failed);
+}
+
+bool transformer_layer(Transformer *t, int64_t layer, const Span *spans, size_t count, KvCache *cache, float *x,
+                       LayerDone done, void *context, Error *err) {
+    if (!layer_take(&t->layers[layer], err)) return false;
+    for (size_t s = 0; s < count;) {
+        Chunk c = chunk_take(t, spans, s, count, cache ? cache->length : 0);
+        if (!block_forward(t, layer, &c, cache, x + spans[s].start * t->desc->dim, err)) return false;
+        if (done) done(context, layer, c.tokens);
+        s += c.count;
     }
+    if (!cache) layer_drop(&t->layers[layer]);
+    return true;
+}
+
+bool transformer_forward(Transformer *t, const int32_t *ids, const Span *spans, size_t count, KvCache *cache, float *x,
+                         LayerDone done, void *context, Error *err) {
+    int64_t n = spans[count - 1].start + spans[count - 1].length, past = cache ? cache->length : 0;
+    if (cache && past + n > cache->capacity) return error_set(err, "the cache of keys and values is full");
+    if (!transformer_embed(t, ids, spans, count, past, x, err)) return false;
+    for (int64_t i = 0; i < t->desc->layers; i++)
+        if (!transformer_layer(t, i, spans, count, cache, x, done, context, err)) return false;
     if (cache) cache->length += n;
     return true;
 }

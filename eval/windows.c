@@ -110,3 +110,14 @@ bool windows_check(const Windows *w, int64_t vocab, Error *err) {
                                  w->ids[w->items[i].start + j], i, (long long)vocab);
     return true;
 }
+
+Hash windows_hash(const Windows *w) {
+    // One piece of memory each, so that running out of it is no concern: hashes of windows, and the hash of these.
+    Hash all = hash_bytes(NULL, 0);
+    for (size_t i = 0; i < w->count; i++) {
+        const Window *item = &w->items[i];
+        Hash parts[2] = {all, hash_bytes(w->ids + item->start, (size_t)item->length * sizeof *w->ids)};
+        all = hash_bytes(parts, sizeof parts);
+    }
+    return all;
+}

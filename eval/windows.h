@@ -3,6 +3,7 @@
 #define EVAL_WINDOWS_H
 
 #include "core/error.h"
+#include "core/hash.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,9 @@ bool windows_strided(const int32_t *ids, size_t count, int64_t ctx, int64_t stri
 // Ids from text: separated by white space, one window a line (empty lines skipped), every position but the last scored.
 // `name` is the file's, for messages.
 bool windows_parse(const char *text, const char *name, int64_t limit, Windows *w, Error *err);
+
+// Of lengths and ids: what statistics of a text are known by (formats/STATS.md).
+Hash windows_hash(const Windows *w);
 
 // Every id is below vocab.
 bool windows_check(const Windows *w, int64_t vocab, Error *err);

@@ -13,6 +13,8 @@ static const float e2m1_levels[15] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4
 // One d (and one minimum) for all of a block.
 #define ONE_LEVEL .block = BLOCK, .sub = BLOCK, .subs = 1, .scale_low = 1, .scale_high = 1
 
+#define SUPER_OF(width) .block = SUPER, .sub = (width), .subs = SUPER / (width)
+
 static const Grid grids[] = {
     {DT_Q8_0, ONE_LEVEL, .codes = 255, .low = -127},
     {DT_Q4_0, ONE_LEVEL, .codes = 16, .low = -8, .minus = true},
@@ -21,6 +23,12 @@ static const Grid grids[] = {
     {DT_Q5_1, ONE_LEVEL, .codes = 32, .has_min = true},
     {DT_IQ4_NL, ONE_LEVEL, .codes = 16, .levels = iq4_levels, .minus = true},
     {DT_MXFP4, ONE_LEVEL, .codes = 15, .levels = e2m1_levels, .power = true},
+    {DT_Q4_K, SUPER_OF(32), .codes = 16, .has_min = true, .scale_high = 63},
+    {DT_Q5_K, SUPER_OF(32), .codes = 32, .has_min = true, .scale_high = 63},
+    {DT_Q6_K, SUPER_OF(16), .codes = 64, .low = -32, .minus = true, .scale_low = -128, .scale_high = 127},
+    {DT_IQ4_XS, SUPER_OF(32), .codes = 16, .levels = iq4_levels, .minus = true, .scale_low = -32, .scale_high = 31},
+    {DT_Q3_K, SUPER_OF(16), .codes = 8, .low = -4, .minus = true, .scale_low = -32, .scale_high = 31},
+    {DT_Q2_K, SUPER_OF(16), .codes = 4, .has_min = true, .scale_high = 15},
 };
 
 const Grid *grid_of(DType type) {

@@ -130,11 +130,212 @@ static void pack_mxfp4(const GridScales *scales, const uint8_t *codes, void *blo
     nibbles_put(q, b->q);
 }
 
+// ---- super-blocks
+
+static void two_scales(GridScales *scales, uint16_t d, uint16_t dmin) {
+    scales->d = half(d);
+    scales->dmin = half(dmin);
+}
+
+// 8 scales and 8 minimums of 6 bits: four of each with all their bits in place, the other four in nibbles with their
+// top bits in the first four's.
+static void six_bits_get(const uint8_t packed[12], GridScales *scales) {
+    for (int j = 0; j < 4; j++) {
+        scales->s[j] = (int8_t)(packed[j] & 63);
+        scales->m[j] = (int8_t)(packed[j + 4] & 63);
+        scales->s[j + 4] = (int8_t)((packed[j + 8] & 15) | packed[j] >> 6 << 4);
+        scales->m[j + 4] = (int8_t)(packed[j + 8] >> 4 | packed[j + 4] >> 6 << 4);
+    }
+}
+
+static void six_bits_put(const GridScales *scales, uint8_t packed[12]) {
+    for (int j = 0; j < 4; j++) {
+        int s0 = scales->s[j], m0 = scales->m[j], s4 = scales->s[j + 4], m4 = scales->m[j + 4];
+        packed[j] = (uint8_t)(s0 | s4 >> 4 << 6);
+        packed[j + 4] = (uint8_t)(m0 | m4 >> 4 << 6);
+        packed[j + 8] = (uint8_t)((s4 & 15) | (m4 & 15) << 4);
+    }
+}
+
+// 64 elements to 32 bytes: low nibbles the first 32, high nibbles the second.
+static void long_nibbles_get(const uint8_t q[128], uint8_t codes[SUPER]) {
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 32; i++) {
+            codes[64 * k + i] = q[32 * k + i] & 15;
+            codes[64 * k + 32 + i] = q[32 * k + i] >> 4;
+        }
+    }
+}
+
+static void long_nibbles_put(const uint8_t codes[SUPER], uint8_t q[128]) {
+    for (int k = 0; k < 4; k++) {
+        const uint8_t *c = codes + 64 * k;
+        for (int i = 0; i < 32; i++) q[32 * k + i] = (uint8_t)((c[i] & 15) | (c[i + 32] & 15) << 4);
+    }
+}
+
+// 128 elements to 32 bytes: the lowest pair of bits is the first 32.
+static void pairs_get(const uint8_t q[64], uint8_t codes[SUPER]) {
+    for (int k = 0; k < 2; k++)
+        for (int shift = 0; shift < 4; shift++)
+            for (int i = 0; i < 32; i++) codes[128 * k + 32 * shift + i] = q[32 * k + i] >> 2 * shift & 3;
+}
+
+static void pairs_put(const uint8_t codes[SUPER], uint8_t q[64]) {
+    for (int k = 0; k < 2; k++) {
+        const uint8_t *c = codes + 128 * k;
+        for (int i = 0; i < 32; i++) {
+            q[32 * k + i] = (uint8_t)((c[i] & 3) | (c[i + 32] & 3) << 2 | (c[i + 64] & 3) << 4 | (c[i + 96] & 3) << 6);
+        }
+    }
+}
+
+// Bit s of high[i] is the bit at `place` of element i of the s-th 32.
+static void bit_get(const uint8_t high[32], int place, uint8_t codes[SUPER]) {
+    for (int s = 0; s < 8; s++)
+        for (int i = 0; i < 32; i++) codes[32 * s + i] |= (uint8_t)((high[i] >> s & 1) << place);
+}
+
+static void bit_put(const uint8_t codes[SUPER], int place, uint8_t high[32]) {
+    memset(high, 0, 32);
+    for (int s = 0; s < 8; s++)
+        for (int i = 0; i < 32; i++) high[i] |= (uint8_t)((codes[32 * s + i] >> place & 1) << s);
+}
+
+static void unpack_q4_k(const void *block, GridScales *scales, uint8_t *codes) {
+    const BlockQ4_K *b = block;
+    two_scales(scales, b->d, b->dmin);
+    six_bits_get(b->scales, scales);
+    long_nibbles_get(b->q, codes);
+}
+
+static void pack_q4_k(const GridScales *scales, const uint8_t *codes, void *block) {
+    BlockQ4_K *b = block;
+    b->d = to_half(scales->d);
+    b->dmin = to_half(scales->dmin);
+    six_bits_put(scales, b->scales);
+    long_nibbles_put(codes, b->q);
+}
+
+static void unpack_q5_k(const void *block, GridScales *scales, uint8_t *codes) {
+    const BlockQ5_K *b = block;
+    two_scales(scales, b->d, b->dmin);
+    six_bits_get(b->scales, scales);
+    long_nibbles_get(b->q, codes);
+    bit_get(b->high, 4, codes);
+}
+
+static void pack_q5_k(const GridScales *scales, const uint8_t *codes, void *block) {
+    BlockQ5_K *b = block;
+    b->d = to_half(scales->d);
+    b->dmin = to_half(scales->dmin);
+    six_bits_put(scales, b->scales);
+    bit_put(codes, 4, b->high);
+    long_nibbles_put(codes, b->q);
+}
+
+// Each half of the block, 128 elements: four runs of 32 share the bytes.
+static void unpack_q6_k(const void *block, GridScales *scales, uint8_t *codes) {
+    const BlockQ6_K *b = block;
+    scales->d = half(b->d);
+    memcpy(scales->s, b->scales, sizeof b->scales);
+    pairs_get(b->high, codes);
+    for (int k = 0; k < 2; k++) {
+        const uint8_t *low = b->low + 64 * k;
+        uint8_t *c = codes + 128 * k;
+        for (int i = 0; i < 64; i++) {
+            c[i] = (uint8_t)(c[i] << 4 | (low[i] & 15));
+            c[i + 64] = (uint8_t)(c[i + 64] << 4 | low[i] >> 4);
+        }
+    }
+}
+
+static void pack_q6_k(const GridScales *scales, const uint8_t *codes, void *block) {
+    BlockQ6_K *b = block;
+    b->d = to_half(scales->d);
+    memcpy(b->scales, scales->s, sizeof b->scales);
+    for (int k = 0; k < 2; k++) {
+        const uint8_t *c = codes + 128 * k;
+        for (int i = 0; i < 64; i++) b->low[64 * k + i] = (uint8_t)((c[i] & 15) | (c[i + 64] & 15) << 4);
+        for (int i = 0; i < 32; i++)
+            b->high[32 * k + i] =
+                (uint8_t)(c[i] >> 4 | c[i + 32] >> 4 << 2 | c[i + 64] >> 4 << 4 | c[i + 96] >> 4 << 6);
+    }
+}
+
+static void unpack_iq4_xs(const void *block, GridScales *scales, uint8_t *codes) {
+    const BlockIQ4_XS *b = block;
+    scales->d = half(b->d);
+    for (int j = 0; j < 8; j++) {
+        int low = b->scales_low[j / 2] >> j % 2 * 4 & 15, high = b->scales_high >> 2 * j & 3;
+        scales->s[j] = (int8_t)((low | high << 4) - 32);
+        nibbles_get(b->q + 16 * j, codes + BLOCK * j);
+    }
+}
+
+static void pack_iq4_xs(const GridScales *scales, const uint8_t *codes, void *block) {
+    BlockIQ4_XS *b = block;
+    b->d = to_half(scales->d);
+    b->scales_high = 0;
+    memset(b->scales_low, 0, sizeof b->scales_low);
+    for (int j = 0; j < 8; j++) {
+        int s = scales->s[j] + 32;
+        b->scales_low[j / 2] |= (uint8_t)((s & 15) << j % 2 * 4);
+        b->scales_high |= (uint16_t)(s >> 4 << 2 * j);
+        nibbles_put(codes + BLOCK * j, b->q + 16 * j);
+    }
+}
+
+static void unpack_q3_k(const void *block, GridScales *scales, uint8_t *codes) {
+    const BlockQ3_K *b = block;
+    scales->d = half(b->d);
+    for (int j = 0; j < 16; j++) {
+        int low = b->scales[j % 8] >> j / 8 * 4 & 15, high = b->scales[8 + j % 4] >> j / 4 * 2 & 3;
+        scales->s[j] = (int8_t)((low | high << 4) - 32);
+    }
+    pairs_get(b->q, codes);
+    bit_get(b->high, 2, codes);
+}
+
+static void pack_q3_k(const GridScales *scales, const uint8_t *codes, void *block) {
+    BlockQ3_K *b = block;
+    b->d = to_half(scales->d);
+    memset(b->scales, 0, sizeof b->scales);
+    for (int j = 0; j < 16; j++) {
+        int s = scales->s[j] + 32;
+        b->scales[j % 8] |= (uint8_t)((s & 15) << j / 8 * 4);
+        b->scales[8 + j % 4] |= (uint8_t)(s >> 4 << j / 4 * 2);
+    }
+    bit_put(codes, 2, b->high);
+    pairs_put(codes, b->q);
+}
+
+static void unpack_q2_k(const void *block, GridScales *scales, uint8_t *codes) {
+    const BlockQ2_K *b = block;
+    two_scales(scales, b->d, b->dmin);
+    for (int j = 0; j < 16; j++) {
+        scales->s[j] = b->scales[j] & 15;
+        scales->m[j] = b->scales[j] >> 4;
+    }
+    pairs_get(b->q, codes);
+}
+
+static void pack_q2_k(const GridScales *scales, const uint8_t *codes, void *block) {
+    BlockQ2_K *b = block;
+    b->d = to_half(scales->d);
+    b->dmin = to_half(scales->dmin);
+    for (int j = 0; j < 16; j++) b->scales[j] = (uint8_t)(scales->s[j] | scales->m[j] << 4);
+    pairs_put(codes, b->q);
+}
+
 static const GridBlocks types[DT_COUNT] = {
-    [DT_Q8_0] = {unpack_q8_0, pack_q8_0},    [DT_Q4_0] = {unpack_q4_0, pack_q4_0},
-    [DT_IQ4_NL] = {unpack_q4_0, pack_q4_0},  [DT_Q4_1] = {unpack_q4_1, pack_q4_1},
-    [DT_Q5_0] = {unpack_q5_0, pack_q5_0},    [DT_Q5_1] = {unpack_q5_1, pack_q5_1},
-    [DT_MXFP4] = {unpack_mxfp4, pack_mxfp4},
+    [DT_Q8_0] = {unpack_q8_0, pack_q8_0},       [DT_Q4_0] = {unpack_q4_0, pack_q4_0},
+    [DT_IQ4_NL] = {unpack_q4_0, pack_q4_0},     [DT_Q4_1] = {unpack_q4_1, pack_q4_1},
+    [DT_Q5_0] = {unpack_q5_0, pack_q5_0},       [DT_Q5_1] = {unpack_q5_1, pack_q5_1},
+    [DT_MXFP4] = {unpack_mxfp4, pack_mxfp4},    [DT_Q4_K] = {unpack_q4_k, pack_q4_k},
+    [DT_Q5_K] = {unpack_q5_k, pack_q5_k},       [DT_Q6_K] = {unpack_q6_k, pack_q6_k},
+    [DT_IQ4_XS] = {unpack_iq4_xs, pack_iq4_xs}, [DT_Q3_K] = {unpack_q3_k, pack_q3_k},
+    [DT_Q2_K] = {unpack_q2_k, pack_q2_k},
 };
 
 const GridBlocks *grid_blocks_of(DType type) { return &types[type]; }

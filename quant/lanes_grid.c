@@ -4,7 +4,19 @@
 #include "quant/lanes_e2m1.h"
 #include "quant/lanes_iq4.h"
 
-typedef uint8_t Bytes __attribute__((vector_size(LANES)));
+// Integers from 0 to 255 as bytes.
+static inline void store_codes(I code, uint8_t *to) {
+#if defined(__SSE2__) && !defined(__AVX512F__) // gcc 12 goes through memory
+    __m128i parts[LANES / 4];
+    memcpy(parts, &code, sizeof parts);
+    __m128i words = _mm_packs_epi32(parts[0], parts[LANES / 4 - 1]), bytes = _mm_packus_epi16(words, words);
+    memcpy(to, &bytes, LANES);
+#else
+    typedef uint8_t Bytes __attribute__((vector_size(LANES)));
+    Bytes bytes = __builtin_convertvector(code, Bytes);
+    memcpy(to, &bytes, LANES);
+#endif
+}
 
 typedef struct Nearest {
     V level;
@@ -44,8 +56,7 @@ INLINE void round_lanes(const Grid *grid, NearestFn *nearest, const float *x, co
     V t = v_select(v_less(v_all(0), v_abs(vs)), (vx - vo) / vs, v_all(0));
     Nearest found = nearest(grid, t);
     V value = vs * found.level + vo;
-    Bytes bytes = __builtin_convertvector(found.code, Bytes);
-    memcpy(codes, &bytes, sizeof bytes);
+    store_codes(found.code, codes);
     memcpy(values, &value, sizeof value);
 }
 

@@ -27,8 +27,9 @@ static void round_bf16(const float *x, void *out, int64_t rows, int64_t cols, co
         lanes_symmetric_##target(table);                                                                               \
         lanes_affine_##target(table);                                                                                  \
         lanes_levels_##target(table);                                                                                  \
+        lanes_mxfp4_##target(table);                                                                                   \
         lanes_super_##target(table);                                                                                   \
-        lanes_super6_##target(table);                                                                                  \
+        lanes_super_signed_##target(table);                                                                            \
     } while (0)
 
 static void fill_tables(void) {

@@ -26,14 +26,14 @@ extern const RoundOptions round_defaults; // 0.05, 0.3, 2, 2
 // H ready for use: damped and factored, once for all types and trials of a layer.
 typedef struct HessianFactor {
     int64_t cols;
-    float *h;       // [cols, cols], damped
-    float *inverse; // U [cols, cols], upper triangular: h^-1 = U^T U
+    float *h;       // [cols, cols]: H / (its mean diagonal) + damping
+    float *inverse; // U^T [cols, cols], lower triangular: h^-1 = U^T U
     double damping; // what it took, in mean diagonals
     int retries;    // how often damping had to grow, for H was not positive definite
 } HessianFactor;
 
-// Cholesky in f64. Inputs that never occurred (zeros on the diagonal) are fine. Fails when memory is out or when H is
-// not finite; retries with ten times the damping where H is not positive definite.
+// Cholesky in f64. Inputs that never occurred (zeros on the diagonal) are fine, also all of them. Fails when memory is
+// out or when H is not finite; retries with ten times the damping where H is not positive definite.
 bool hessian_factor(const float *h, int64_t cols, double damping, HessianFactor *factor, Error *err);
 void hessian_factor_free(HessianFactor *factor);
 
@@ -43,7 +43,7 @@ bool round_matrix(const float *w, int64_t rows, int64_t cols, DType type, const 
                   const RoundStats *stats, const RoundOptions *options, void *blocks, Error *err);
 
 // 1/2 sum_r row_weights[r] e_r H e_r^T with the undamped H: the predicted divergence, in nats a token. q [rows, cols]:
-// the rounded weights.
+// the rounded weights. NAN when memory is out.
 double round_loss(const float *w, const float *q, int64_t rows, int64_t cols, const RoundStats *stats);
 
 // The same for every type tried, from a sample of the rows, spread evenly (as fast as it gets; for choosing types).

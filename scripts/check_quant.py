@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,8 @@ from gguf.quants import dequantize, quantize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = ["scalar", "avx2", "avx512"]  # core/cpu.h
-NAMES = "f32 f16 bf16 f64 i8 i16 i32 i64 u8 bool q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl q4_k q5_k q6_k".split()  # core/dtype.h
+NAMES = [n.lower() for n in re.findall(r"^    DT_(\w+),", (ROOT / "core/dtype.h").read_text(), re.M)]
+MADE = "q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl mxfp4 q4_k q5_k q6_k iq4_xs q3_k q2_k".split()
 ROUNDED = {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1"}
 TENSORS, ROWS = 16, 512  # at most this many, and of each the first rows
 
@@ -121,7 +123,7 @@ def main():
         level = max(i for i in range(3) if ours.quant_function_at(i, NAMES.index("q8_0")))
         print(f"{len(tensors)} tensors, {LEVELS[level]}; error / llama.cpp's, mean (worst tensor)")
         print(f"{'type':8}{'gguf-py bytes':15}{'plain':18}{'its weights':18}{'importance':18}{'MB/s, llama.cpp':18}with importance")
-        for name in sys.argv[3:] or NAMES[10:]:
+        for name in sys.argv[3:] or MADE:
             rng = np.random.default_rng(1)
             plain, weighted = Pair(ours, ggml, name, level), Pair(ours, ggml, name, level)
             ratios, same = [], True

@@ -16,7 +16,8 @@
 
 #include <cmocka.h>
 
-static const DType all[] = {DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_IQ4_NL, DT_MXFP4};
+static const DType all[] = {DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0,   DT_Q5_1, DT_IQ4_NL, DT_MXFP4,
+                            DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_IQ4_XS, DT_Q3_K, DT_Q2_K};
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 static uint32_t seed = 1;

@@ -2,6 +2,7 @@
 #include "convert/open.h"
 #include "convert/write.h"
 #include "core/log.h"
+#include "formats/fingerprint.h"
 #include "formats/nib.h"
 #include "formats/nib_format.h"
 #include "quant/kernels/kernels.h"
@@ -438,11 +439,34 @@ static void test_writer(void **state) {
     free(now);
 }
 
+// A model's fingerprint is that of its weights, however they are stored.
+static Hash fingerprint(const char *path) {
+    Error err = {0};
+    Hash hash;
+    Model *model = model_open(path, &err);
+    if (!model || !model_fingerprint(model, &hash, &err)) fail_msg("%s", err.text);
+    model_free(model);
+    return hash;
+}
+
+static void test_fingerprint(void **state) {
+    (void)state;
+    tiny_write(source, &(Tiny){.dtype = "BF16"});
+    must_convert(source, nib, &as_it_is);
+    Hash whole = fingerprint(source);
+    assert_true(hash_equal(whole, fingerprint(nib)));
+    must_convert(nib, other, &(WriteOptions){.program = "test", .kernels = {widen, narrow}, .cast = true});
+    assert_false(hash_equal(whole, fingerprint(other)));
+    tiny_write(source, &(Tiny){.dtype = "BF16", .untied = true});
+    assert_false(hash_equal(whole, fingerprint(source)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_deterministic), cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_flips),      cmocka_unit_test(test_cuts),          cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_hostile),    cmocka_unit_test(test_writer),        cmocka_unit_test(test_many_files),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_deterministic), cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_flips),       cmocka_unit_test(test_cuts),          cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_writer),        cmocka_unit_test(test_many_files),
+        cmocka_unit_test(test_fingerprint),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
