@@ -63,6 +63,13 @@ static bool report_done(const QuantJob *job, const QuantOptions *o, double start
     return ok;
 }
 
+// What the rounding of this program can do so far.
+static bool check_method(const QuantOptions *o, Error *err) {
+    if (o->calib) return error_set(err, "--calib: statistics are read from --stats FILE alone");
+    if (o->method == METHOD_RTN || o->dry_run) return true;
+    return error_set(err, "--method %s: only --dry-run and --method rtn go with --stats", quant_method_name(o->method));
+}
+
 static int quantize(const char *path, QuantOptions *o) {
     Error err = {0};
     int code = EXIT_FAILED;
@@ -75,7 +82,7 @@ static int quantize(const char *path, QuantOptions *o) {
     Model *model = output ? model_open(path, &err) : NULL;
     if (model) entries = mem_alloc(model->tensor_count, sizeof *entries, &err);
     if (entries) cleared = mem_alloc(model->tensor_count, sizeof *cleared, &err);
-    if (!cleared || !check_output(model, output, &err)) goto done;
+    if (!cleared || !check_output(model, output, &err) || !check_method(o, &err)) goto done;
     if (o->stats && !(stats = stats_open(o->stats, &err))) goto done;
     QuantJob job = {model, output, &o->request, entries, o->allow_nonfinite, cleared, NULL};
     if (!plan(&job, o, stats, entries, &choice, &err)) goto done;
