@@ -85,8 +85,8 @@ $(BUILD)/%.o: %.c | packages
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# Test programs see every room but cli/; one sees that too, all but main.
-$(BUILD)/tests/test_quant_job: $(filter-out %/main.o,$(filter $(BUILD)/cli/%,$(OBJECTS)))
+# Test programs see every room but cli/; two see that too, all but main.
+$(BUILD)/tests/test_quant_job $(BUILD)/tests/test_quant_choose: $(filter-out %/main.o,$(filter $(BUILD)/cli/%,$(OBJECTS)))
 $(PROGRAMS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 

@@ -17,11 +17,6 @@ static const char *const method_names[METHOD_COUNT] = {"rtn", "importance", "gpt
 
 const char *quant_method_name(QuantMethod method) { return method_names[method]; }
 
-const char *budget_name(BudgetKind kind) {
-    static const char *const names[] = {"none", "bits", "size", "file-size", "fit"};
-    return names[kind];
-}
-
 static bool read_type(const char *option, const char *text, DType *type, Error *err) {
     if (dtype_from_name(text, type) && plan_type_ok(*type)) return true;
     return error_set(err, "--%s %s: there is no such type; there are %s, f16, bf16 and f32", option, text,

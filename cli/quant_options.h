@@ -2,6 +2,7 @@
 #ifndef CLI_QUANT_OPTIONS_H
 #define CLI_QUANT_OPTIONS_H
 
+#include "cli/budget.h"
 #include "cli/cli.h"
 #include "quant/plan.h"
 
@@ -17,25 +18,6 @@ typedef enum QuantMethod {
 } QuantMethod;
 
 const char *quant_method_name(QuantMethod method);
-
-// What types are chosen to.
-typedef enum BudgetKind {
-    BUDGET_NONE, // types are asked for by name
-    BUDGET_BITS, // a weight, over all tensors
-    BUDGET_SIZE, // bytes of the tensors
-    BUDGET_FILE, // of the .nib
-    BUDGET_FIT,  // of an engine's memory, at a context
-} BudgetKind;
-
-typedef struct Budget {
-    BudgetKind kind;
-    const char *text; // as given: "86MiB"
-    double bits;
-    uint64_t bytes;
-    int64_t context;
-} Budget;
-
-const char *budget_name(BudgetKind kind); // of its option: "file-size"
 
 typedef struct QuantOptions {
     const char *output, *json; // NULL: not given

@@ -243,9 +243,9 @@ static void print_choice(const Choice *c) {
                stats_kind_name(info->kind), (long long)info->windows);
         if (c->guessed) printf("%zu tensors that it does not know were judged by their rounding errors\n", c->guessed);
     } else {
-        printf("predicted: relative rounding errors of %.5g in all; nothing was known of what flows through the model "
+        printf("predicted: a rounding error of %.3g %%, mean square; what flows through the model was not looked at "
                "(--calib, --stats)\n",
-               c->loss);
+               100 * c->loss);
     }
 }
 
