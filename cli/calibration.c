@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "formats/fingerprint.h"
+#include "formats/imatrix.h"
 #include "quant/grid.h"
 #include "quant/kernels/kernels.h"
 #include <string.h>
@@ -125,6 +126,11 @@ static Stats *capture_now(const Model *model, const QuantOptions *o, const Windo
     return capture(model, w, &options, err);
 }
 
+// Ours, or an importance matrix of llama.cpp's.
+static Stats *open_there(const Model *model, const char *path, Error *err) {
+    return imatrix_is(path) ? imatrix_read(path, model->desc.experts.count, err) : stats_open(path, err);
+}
+
 Stats *calibration_get(const Model *model, const QuantOptions *o, Error *err) {
     Windows windows = {0};
     Stats *stats = NULL;
@@ -136,7 +142,7 @@ Stats *calibration_get(const Model *model, const QuantOptions *o, Error *err) {
         return NULL;
     }
     if (o->calib) ok = calibration_windows(model, text, 0, limit, CALIBRATION_LEAST, &windows, err);
-    if (ok) stats = there ? stats_open(o->stats, err) : capture_now(model, o, &windows, err);
+    if (ok) stats = there ? open_there(model, o->stats, err) : capture_now(model, o, &windows, err);
     if (stats && there && !check(stats, model, o, o->calib ? &windows : NULL, err)) {
         stats_close(stats);
         stats = NULL;
