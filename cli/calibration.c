@@ -131,7 +131,7 @@ static Stats *open_there(const Model *model, const char *path, Error *err) {
     return imatrix_is(path) ? imatrix_read(path, model->desc.experts.count, err) : stats_open(path, err);
 }
 
-Stats *calibration_get(const Model *model, const QuantOptions *o, Error *err) {
+Stats *calibration_get(const Model *model, QuantOptions *o, Error *err) {
     Windows windows = {0};
     Stats *stats = NULL;
     bool there = o->stats && file_exists(o->stats), ok = true;
@@ -143,6 +143,8 @@ Stats *calibration_get(const Model *model, const QuantOptions *o, Error *err) {
     }
     if (o->calib) ok = calibration_windows(model, text, 0, limit, CALIBRATION_LEAST, &windows, err);
     if (ok) stats = there ? open_there(model, o->stats, err) : capture_now(model, o, &windows, err);
+    if (stats && !o->method_given && stats_info(stats)->kind < STATS_FISHER)
+        o->method = stats_info(stats)->kind == STATS_IMPORTANCE ? METHOD_IMPORTANCE : METHOD_GPTQ;
     if (stats && there && !check(stats, model, o, o->calib ? &windows : NULL, err)) {
         stats_close(stats);
         stats = NULL;

@@ -12,8 +12,8 @@ bool calibration_asked(const QuantOptions *o);
 
 // --stats FILE that is there is read, and must be of this model, of what --method needs and, with --calib, of that
 // text; else the text (the carried one for --calib -default-) is captured, into --stats FILE where that is given.
-// NULL with a message.
-Stats *calibration_get(const Model *model, const QuantOptions *o, Error *err);
+// A --method that was not given becomes what a file's statistics allow. NULL with a message.
+Stats *calibration_get(const Model *model, QuantOptions *o, Error *err);
 
 // How to round by them.
 Rounding calibration_rounding(const Stats *stats, const QuantOptions *o);

@@ -107,6 +107,7 @@ static bool read_allow(const char *list, QuantOptions *o, Error *err) {
 static bool read_method(const char *text, QuantOptions *o, Error *err) {
     bool known = o->calib || o->stats;
     o->method = known ? METHOD_FISHER : METHOD_RTN;
+    o->method_given = text != NULL;
     if (!text) return true;
     for (int m = 0; m < METHOD_COUNT; m++) {
         if (strcmp(text, method_names[m]) != 0) continue;

@@ -29,6 +29,7 @@ typedef struct QuantOptions {
     size_t allowed_count;
     bool allow_given; // else a tensor may stay as it is, too
     QuantMethod method;
+    bool method_given;         // else it is what the statistics allow
     const char *calib, *stats; // a text, a file of statistics; NULL: not given
     int64_t calib_windows;     // 0: not given
     int64_t seed;
