@@ -32,13 +32,16 @@ void ends_final(EndsBack *e, Transformer *t, const float *x, int64_t n, float *h
 
 void ends_final_back(EndsBack *e, Transformer *t, const float *x, int64_t n, const float *d_hidden, float *d) {
     const ModelDesc *desc = t->desc;
+    const float *d_normed = d_hidden;
     if (desc->embed_dim) {
         watch_linear(e->watch, &t->embed_out, e->normed, d_hidden, n);
-        linear_apply_back(&t->embed_out, d_hidden, n, d, false, e->panel);
-    } else {
-        memcpy(d, d_hidden, (size_t)(n * desc->dim) * sizeof *d);
+        linear_apply_back(&t->embed_out, d_hidden, n, e->normed, false, e->panel);
+        d_normed = e->normed;
     }
-    if (desc->norm_place != NORM_SUM) normalize_back(&t->output_norm, x, n, desc->dim, d, d, false);
+    if (desc->norm_place != NORM_SUM)
+        normalize_back(&t->output_norm, x, n, desc->dim, d_normed, d, false);
+    else
+        memcpy(d, d_normed, (size_t)(n * desc->dim) * sizeof *d);
 }
 
 // What the norm after the embedding takes, in e->normed.
