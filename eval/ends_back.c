@@ -9,14 +9,12 @@ bool ends_back_init(EndsBack *e, const Transformer *t, void *panel, Watch *watch
     size_t n = (size_t)t->chunk;
     *e = (EndsBack){.panel = panel, .watch = watch};
     return (e->normed = mem_alloc(n, sizeof(float) * (size_t)d->dim, err)) &&
-           (!d->embed_dim || ((e->rows = mem_alloc(n, sizeof(float) * (size_t)d->embed_dim, err)) &&
-                              (e->gradient = mem_alloc(n, sizeof(float) * (size_t)d->dim, err))));
+           (!d->embed_dim || (e->rows = mem_alloc(n, sizeof(float) * (size_t)d->embed_dim, err)));
 }
 
 void ends_back_free(EndsBack *e) {
     mem_free(e->normed);
     mem_free(e->rows);
-    mem_free(e->gradient);
     *e = (EndsBack){0};
 }
 
@@ -34,18 +32,16 @@ void ends_final(EndsBack *e, Transformer *t, const float *x, int64_t n, float *h
 
 void ends_final_back(EndsBack *e, Transformer *t, const float *x, int64_t n, const float *d_hidden, float *d) {
     const ModelDesc *desc = t->desc;
-    bool norm = desc->norm_place != NORM_SUM;
-    const float *at_normed = d_hidden;
+    const float *d_normed = d_hidden;
     if (desc->embed_dim) {
-        float *to = norm ? e->gradient : d;
         watch_linear(e->watch, &t->embed_out, e->normed, d_hidden, n);
-        linear_apply_back(&t->embed_out, d_hidden, n, to, false, e->panel);
-        at_normed = to;
+        linear_apply_back(&t->embed_out, d_hidden, n, e->normed, false, e->panel);
+        d_normed = e->normed;
     }
-    if (norm)
-        normalize_back(&t->output_norm, x, n, desc->dim, at_normed, d, false);
-    else if (!desc->embed_dim)
-        memcpy(d, d_hidden, (size_t)(n * desc->dim) * sizeof *d);
+    if (desc->norm_place != NORM_SUM)
+        normalize_back(&t->output_norm, x, n, desc->dim, d_normed, d, false);
+    else
+        memcpy(d, d_normed, (size_t)(n * desc->dim) * sizeof *d);
 }
 
 // What the norm after the embedding takes, in e->normed.

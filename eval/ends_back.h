@@ -8,7 +8,6 @@
 typedef struct EndsBack {
     float *normed; // [chunk, dim]
     float *rows;   // [chunk, embed_dim]
-    float *gradient; // [chunk, dim], with embed_out
     void *panel;   // of linear_back_bytes for every weight; not owned
     Watch *watch;
 } EndsBack;
@@ -20,7 +19,7 @@ void ends_back_free(EndsBack *e);
 // there is one, is seen without gradient.
 void ends_final(EndsBack *e, Transformer *t, const float *x, int64_t n, float *hidden);
 
-// After ends_final of the same x: d_hidden, gradients at hidden, give those at x in d [n, dim].
+// After ends_final of the same x: d_hidden, gradients at hidden, give those at x in d [n, dim]; d may be x.
 void ends_final_back(EndsBack *e, Transformer *t, const float *x, int64_t n, const float *d_hidden, float *d);
 
 // d [tokens, dim], gradients at what the first layer takes, is used up. Returns those at the embedding's rows
