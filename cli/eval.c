@@ -1,12 +1,12 @@
 // nibble eval: perplexity of one or more models on a text, and what each diverges from the first.
 #include "cli/cli.h"
 #include "cli/text_input.h"
+#include "cli/text_windows.h"
 
 #include "convert/open.h"
 #include "core/mem.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
-#include "eval/tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,29 +43,6 @@ const Command command_eval = {
     "  nibble eval ./SmolLM2-135M smol-q4.nib --text wiki.txt --json - --per-token tokens.csv\n",
     run,
 };
-
-static bool windows_of_text(const Model *model, Windows *w, Error *err) {
-    size_t size;
-    char *whole = text_input(text, &size, err);
-    if (!whole) return false;
-    Ids ids = {0};
-    Tokenizer *t = size ? tokenizer_new(model, err) : NULL;
-    bool ok = size ? t != NULL : error_set(err, "%s: is empty; there is nothing to evaluate on", text);
-    if (!ctx) ctx = model->desc.context < 512 ? model->desc.context : 512;
-    if (ok && ctx > model->desc.context)
-        log_warn("--ctx %lld is beyond the %lld positions that the model was made for", (long long)ctx,
-                 (long long)model->desc.context);
-    ok = ok && (tokenizer_encode(t, whole, size, true, &ids, err) || error_prefix(err, "%s", text));
-    if (ok)
-        ok = stride ? windows_strided(ids.ids, ids.count, ctx, stride, limit, w, err)
-                    : windows_consecutive(ids.ids, ids.count, ctx, limit, tokenizer_bos(t), w, err);
-    if (ok && limit && w->count < (size_t)limit)
-        log_warn("%s has only %zu windows of %lld tokens, not %lld", text, w->count, (long long)ctx, (long long)limit);
-    ids_free(&ids);
-    tokenizer_free(t);
-    mem_free(whole);
-    return ok;
-}
 
 static bool windows_of_tokens(Windows *w, Error *err) {
     size_t size;
@@ -136,7 +113,9 @@ static int run(int argc, char **argv) {
     bool ok = true;
     for (int k = 0; ok && k < count; k++) ok = (models[k] = model_open(paths[k], &err)) != NULL;
     if (ok) tokenizers_compare(models, count);
-    ok = ok && (tokens ? windows_of_tokens(&windows, &err) : windows_of_text(models[0], &windows, &err)) &&
+    ok = ok &&
+         (tokens ? windows_of_tokens(&windows, &err)
+                 : text_windows(models[0], &(TextWindows){text, ctx, stride, limit}, &windows, &err)) &&
          evaluate((const Model *const *)models, count, &windows, &evaluation, &err) && print_report(&evaluation, &err);
     evaluation_free(&evaluation);
     windows_free(&windows);

@@ -1,5 +1,6 @@
 // nibble quant: options in (cli/quant_options.h), types chosen where there is a budget (cli/quant_choose.h), a plan
 // (quant/plan.h), the streaming job (cli/quant_job.h), a report (cli/quant_report.h).
+#include "cli/calibration.h"
 #include "cli/quant_job.h"
 #include "cli/quant_options.h"
 #include "cli/quant_report.h"
@@ -69,15 +70,22 @@ static int quantize(const char *path, QuantOptions *o) {
     double start = log_seconds();
     PlanEntry *entries = NULL;
     int64_t *cleared = NULL;
+    int *retries = NULL;
     Choice choice = {0};
+    Rounding rounding;
     Stats *stats = NULL;
     char *output = o->output ? mem_text(o->output, strlen(o->output), &err) : default_output(path, o, &err);
     Model *model = output ? model_open(path, &err) : NULL;
     if (model) entries = mem_alloc(model->tensor_count, sizeof *entries, &err);
     if (entries) cleared = mem_alloc(model->tensor_count, sizeof *cleared, &err);
-    if (!cleared || !check_output(model, output, &err)) goto done;
-    if (o->stats && !(stats = stats_open(o->stats, &err))) goto done;
-    QuantJob job = {model, output, &o->request, entries, o->allow_nonfinite, cleared, NULL};
+    if (cleared) retries = mem_alloc(model->tensor_count, sizeof *retries, &err);
+    if (!retries || !check_output(model, output, &err)) goto done;
+    if (calibration_asked(o) && !(stats = calibration_get(model, o, &err))) goto done;
+    QuantJob job = {model, output, &o->request, entries, o->allow_nonfinite, cleared, .retries = retries};
+    if (o->method != METHOD_RTN) {
+        rounding = calibration_rounding(stats, o);
+        job.rounding = &rounding;
+    }
     if (!plan(&job, o, stats, entries, &choice, &err)) goto done;
     if ((o->dry_run || quant_job_run(&job, &err)) && report_done(&job, o, start, &err)) code = EXIT_DONE;
 done:
@@ -86,6 +94,7 @@ done:
     stats_close(stats);
     mem_free(entries);
     mem_free(cleared);
+    mem_free(retries);
     mem_free(output);
     model_free(model);
     return code;
@@ -105,9 +114,9 @@ const Command command_quant = {
     .summary = "make 8- and 4-bit versions of a model",
     .usage = "MODEL [-o OUT.nib] [--type TYPE | --bits B | --size SIZE | --file-size SIZE | --fit SIZE --ctx N] "
              "[options]\n\n"
-             "MODEL is a .nib or a Hugging Face directory. TYPE is q8_0, q6_k, q5_1, q5_0, q5_k, q4_1, q4_0, q4_k or\n"
-             "iq4_nl (GGUF's blocks), or f32, f16, bf16. Norms, biases and other vectors, routers of experts and "
-             "learned positions stay as they are.",
+             "MODEL is a .nib or a Hugging Face directory. TYPE is q8_0, q6_k, q5_1, q5_0, q5_k, q4_1, q4_0, q4_k,\n"
+             "iq4_nl, iq4_xs, mxfp4, q3_k or q2_k (GGUF's blocks), or f32, f16, bf16. Norms, biases and other vectors, "
+             "routers of experts and learned positions stay as they are.",
     .examples =
         "  nibble quant smol.nib -o smol-q4.nib --type q4_0\n"
         "  nibble quant ./SmolLM2-135M --type q4_k --fallback q5_0\n"

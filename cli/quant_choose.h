@@ -11,7 +11,7 @@
 typedef struct Choice {
     const Budget *budget; // the options'
     DType *types;         // [tensors]
-    double *losses;       // [tensors], predicted; 0 where a tensor stays as it is
+    double *losses;       // [tensors], predicted; 0 where a tensor stays as it is or a rule names it
     double loss;          // their sum
     uint64_t asked;       // bytes of tensors that the budget comes to, as the budget counts them
     uint64_t taken;       // of these

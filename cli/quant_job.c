@@ -15,6 +15,7 @@
 #include "quant/scan.h"
 #include <omp.h>
 #include <stdatomic.h>
+#include <string.h>
 
 enum {
     SLICE = 1 << 17,         // elements: with its f32 copy, source and result it stays in a second-level cache
@@ -79,7 +80,8 @@ static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
     return true;
 }
 
-static Outcome slice_compute(const QuantJob *job, const Slice *s, const Bench *bench) {
+// A tensor that was rounded already has its blocks in `rounded`.
+static Outcome slice_compute(const QuantJob *job, const Rounded *rounded, const Slice *s, const Bench *bench) {
     const Kernels *kernels = kernels_get();
     const Tensor *t = &job->model->tensors[s->tensor];
     DType type = job->plan[s->tensor].type;
@@ -95,7 +97,10 @@ static Outcome slice_compute(const QuantJob *job, const Slice *s, const Bench *b
     }
     if (out.scan.nonfinite && !job->allow_nonfinite) return out;
     if (out.scan.nonfinite && dtype_is_block(type)) scan_clear_nonfinite(bench->values, n);
-    quant_function(type)(bench->values, bench->result, s->rows, tensor_cols(t), NULL);
+    if (rounded && rounded->blocks)
+        memcpy(bench->result, rounded->blocks + rows_bytes(t, type, s->row), out.bytes);
+    else
+        quant_function(type)(bench->values, bench->result, s->rows, tensor_cols(t), NULL);
     // Weights of sane size cannot overflow any type; beyond that, see whether what was finite still is.
     if (out.scan.largest > f16_max) {
         kernels->to_f32[type](bench->result, bench->values, n);
@@ -190,17 +195,20 @@ static void benches_free(Bench *benches, int count) {
     mem_free(benches);
 }
 
-static bool slices_run(Writer *w, const Slices *slices, const Bench *benches, int threads, Error *err) {
+// Slices first .. end - 1; rounded[0] is that of the first one's tensor, where there is rounding.
+static bool slices_run(Writer *w, const Slices *slices, size_t first, size_t end, const Rounded *rounded,
+                       const Bench *benches, int threads, Error *err) {
     bool failed = false; // belongs to whose turn it is
     atomic_bool stop = false;
     Turn turn;
     turn_init(&turn);
 #pragma omp parallel for schedule(monotonic : dynamic, 1) num_threads(threads)
-    for (size_t i = 0; i < slices->count; i++) {
+    for (size_t i = first; i < end; i++) {
         const Slice *s = &slices->items[i];
+        const Rounded *ready = rounded ? &rounded[s->tensor - slices->items[first].tensor] : NULL;
         Outcome out = {0};
-        if (!atomic_load(&stop)) out = slice_compute(w->job, s, &benches[omp_get_thread_num()]);
-        turn_wait(&turn, i);
+        if (!atomic_load(&stop)) out = slice_compute(w->job, ready, s, &benches[omp_get_thread_num()]);
+        turn_wait(&turn, i - first);
         failed = failed || !slice_write(w, s, &out, err);
         if (failed) atomic_store(&stop, true);
         turn_pass(&turn);
@@ -209,13 +217,40 @@ static bool slices_run(Writer *w, const Slices *slices, const Bench *benches, in
     return !failed;
 }
 
+// A batch of tensors is rounded whole, then written as all others are, batch by batch.
+static bool batches_run(Writer *w, const Slices *slices, const Bench *benches, int threads, Error *err) {
+    const QuantJob *job = w->job;
+    size_t count = job->model->tensor_count;
+    Rounded *rounded = mem_alloc(count, sizeof *rounded, err);
+    bool ok = rounded != NULL;
+    for (size_t tensor = 0, slice = 0; ok && tensor < count;) {
+        size_t batch = rounding_batch(job->rounding, job->model, job->plan, tensor), end = slice;
+        while (end < slices->count && slices->items[end].tensor < tensor + batch) end++;
+        ok = rounding_run(job->rounding, job->model, job->plan, tensor, batch, rounded, err);
+        if (!ok) break;
+        ok = slices_run(w, slices, slice, end, rounded, benches, threads, err);
+        for (size_t i = 0; i < batch; i++) {
+            job->retries[tensor + i] = rounded[i].retries;
+            mem_free(rounded[i].blocks);
+        }
+        tensor += batch;
+        slice = end;
+    }
+    mem_free(rounded);
+    return ok;
+}
+
 static bool write_tensors(Writer *w, Error *err) {
     Slices slices = {0};
     int threads = threads_count();
     Bench *benches = NULL;
     bool ok = slices_make(w->job, &slices, err);
     if (ok) benches = mem_alloc((size_t)threads, sizeof *benches, err);
-    ok = ok && benches && benches_make(benches, threads, &slices, err) && slices_run(w, &slices, benches, threads, err);
+    ok = ok && benches && benches_make(benches, threads, &slices, err);
+    if (ok && w->job->rounding)
+        ok = batches_run(w, &slices, benches, threads, err);
+    else if (ok)
+        ok = slices_run(w, &slices, 0, slices.count, NULL, benches, threads, err);
     if (w->hash) hash_stream_end(w->hash); // of a tensor that was not finished
     benches_free(benches, threads);
     mem_free(slices.items);

@@ -4,6 +4,7 @@
 #define CLI_QUANT_JOB_H
 
 #include "cli/quant_choose.h"
+#include "cli/quant_rounding.h"
 #include "formats/model.h"
 #include "quant/plan.h"
 
@@ -15,6 +16,8 @@ typedef struct QuantJob {
     bool allow_nonfinite;       // else a NaN or infinity is an error naming the tensor and where in it
     int64_t *cleared;           // out, for each tensor: NaNs and infinities that became zero (blocks can hold neither)
     const Choice *choice;       // types were chosen to a budget; NULL: they were not
+    const Rounding *rounding;   // NULL: to nearest, without statistics
+    int *retries;               // out, with rounding, for each tensor: how often its Hessian was damped more
 } QuantJob;
 
 // Writes the output whole, or leaves what was there before. The hashes that the model states are verified on the way.

@@ -17,11 +17,6 @@ static const char *const method_names[METHOD_COUNT] = {"rtn", "importance", "gpt
 
 const char *quant_method_name(QuantMethod method) { return method_names[method]; }
 
-const char *budget_name(BudgetKind kind) {
-    static const char *const names[] = {"none", "bits", "size", "file-size", "fit"};
-    return names[kind];
-}
-
 static bool read_type(const char *option, const char *text, DType *type, Error *err) {
     if (dtype_from_name(text, type) && plan_type_ok(*type)) return true;
     return error_set(err, "--%s %s: there is no such type; there are %s, f16, bf16 and f32", option, text,
@@ -112,6 +107,7 @@ static bool read_allow(const char *list, QuantOptions *o, Error *err) {
 static bool read_method(const char *text, QuantOptions *o, Error *err) {
     bool known = o->calib || o->stats;
     o->method = known ? METHOD_FISHER : METHOD_RTN;
+    o->method_given = text != NULL;
     if (!text) return true;
     for (int m = 0; m < METHOD_COUNT; m++) {
         if (strcmp(text, method_names[m]) != 0) continue;

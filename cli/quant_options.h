@@ -2,6 +2,7 @@
 #ifndef CLI_QUANT_OPTIONS_H
 #define CLI_QUANT_OPTIONS_H
 
+#include "cli/budget.h"
 #include "cli/cli.h"
 #include "quant/plan.h"
 
@@ -18,25 +19,6 @@ typedef enum QuantMethod {
 
 const char *quant_method_name(QuantMethod method);
 
-// What types are chosen to.
-typedef enum BudgetKind {
-    BUDGET_NONE, // types are asked for by name
-    BUDGET_BITS, // a weight, over all tensors
-    BUDGET_SIZE, // bytes of the tensors
-    BUDGET_FILE, // of the .nib
-    BUDGET_FIT,  // of an engine's memory, at a context
-} BudgetKind;
-
-typedef struct Budget {
-    BudgetKind kind;
-    const char *text; // as given: "86MiB"
-    double bits;
-    uint64_t bytes;
-    int64_t context;
-} Budget;
-
-const char *budget_name(BudgetKind kind); // of its option: "file-size"
-
 typedef struct QuantOptions {
     const char *output, *json; // NULL: not given
     bool allow_nonfinite, dry_run;
@@ -47,6 +29,7 @@ typedef struct QuantOptions {
     size_t allowed_count;
     bool allow_given; // else a tensor may stay as it is, too
     QuantMethod method;
+    bool method_given;         // else it is what the statistics allow
     const char *calib, *stats; // a text, a file of statistics; NULL: not given
     int64_t calib_windows;     // 0: not given
     int64_t seed;

@@ -118,6 +118,37 @@ static bool add_cleared(cJSON *object, const QuantJob *job) {
     return ok;
 }
 
+// ---- rounding under statistics
+
+static bool is_rounded(const QuantJob *job, size_t i) {
+    return rounding_applies(job->rounding, &job->model->tensors[i], job->plan[i].type);
+}
+
+// It became blocks without statistics, though there are some of others: an expert that no token chose, say.
+static bool is_exception(const QuantJob *job, size_t i) {
+    const Tensor *t = &job->model->tensors[i];
+    return job->rounding && job->plan[i].type != t->type && dtype_is_block(job->plan[i].type) && !is_rounded(job, i);
+}
+
+// "rounding": null where it was to nearest.
+static bool add_rounding(cJSON *object, const QuantJob *job) {
+    if (!job->rounding) return cJSON_AddNullToObject(object, "rounding") != NULL;
+    const StatsInfo *info = stats_info(job->rounding->stats);
+    char model[HASH_HEX], text[HASH_HEX];
+    cJSON *o = cJSON_AddObjectToObject(object, "rounding");
+    bool ok = o && add_text(o, "statistics", stats_kind_name(info->kind)) &&
+              add_text(o, "model", hash_hex(info->model, model)) && add_text(o, "text", hash_hex(info->text, text)) &&
+              add_number(o, "windows", (double)info->windows) && add_number(o, "ctx", (double)info->ctx);
+    cJSON *without = ok ? cJSON_AddArrayToObject(o, "without_statistics") : NULL;
+    cJSON *damped = without ? cJSON_AddArrayToObject(o, "damped") : NULL;
+    ok = damped != NULL;
+    for (size_t i = 0; ok && i < job->model->tensor_count; i++) {
+        if (is_exception(job, i)) ok = push_text(without, job->model->tensors[i].name);
+        if (ok && job->retries[i]) ok = push_text(damped, job->model->tensors[i].name);
+    }
+    return ok;
+}
+
 static bool add_types(cJSON *object, const QuantJob *job) {
     TypeCount counts[DT_COUNT];
     count_types(job, counts);
@@ -136,7 +167,7 @@ static bool add_types(cJSON *object, const QuantJob *job) {
 cJSON *quant_report_step(const QuantJob *job) {
     cJSON *step = cJSON_CreateObject();
     bool ok = step && add_text(step, "step", "quant") && add_text(step, "program", "nibble " NIBBLE_VERSION) &&
-              add_request(step, job) && add_fallback(step, job) && add_cleared(step, job);
+              add_request(step, job) && add_fallback(step, job) && add_cleared(step, job) && add_rounding(step, job);
     if (ok) return step;
     cJSON_Delete(step);
     return NULL;
@@ -164,8 +195,8 @@ cJSON *quant_report_json(const QuantReport *r) {
               add_number(report, "tensor_bytes", (double)total_bytes(job)) &&
               add_number(report, "file_bytes", (double)r->file_bytes) &&
               add_number(report, "bits_per_weight", bits_per_weight(job)) && add_types(report, job) &&
-              add_fallback(report, job) && add_cleared(report, job) && add_number(report, "seconds", r->seconds) &&
-              add_tensors(report, job);
+              add_fallback(report, job) && add_cleared(report, job) && add_rounding(report, job) &&
+              add_number(report, "seconds", r->seconds) && add_tensors(report, job);
     if (ok) return report;
     cJSON_Delete(report);
     return NULL;
@@ -243,10 +274,23 @@ static void print_choice(const Choice *c) {
                stats_kind_name(info->kind), (long long)info->windows);
         if (c->guessed) printf("%zu tensors that it does not know were judged by their rounding errors\n", c->guessed);
     } else {
-        printf("predicted: relative rounding errors of %.5g in all; nothing was known of what flows through the model "
+        printf("predicted: a rounding error of %.3g %%, mean square; what flows through the model was not looked at "
                "(--calib, --stats)\n",
-               c->loss);
+               100 * c->loss);
     }
+}
+
+static void print_names(const QuantJob *job, bool damped) {
+    enum { NAMED = 8 };
+    size_t count = 0;
+    for (size_t i = 0; i < job->model->tensor_count; i++) count += damped ? job->retries[i] > 0 : is_exception(job, i);
+    if (!count) return;
+    printf(damped ? "not positive definite, damped more: %zu Hessian%s\n"
+                  : "rounded to nearest, for want of statistics: %zu tensor%s\n",
+           count, count == 1 ? "" : "s");
+    for (size_t i = 0, named = 0; i < job->model->tensor_count && named < NAMED; i++)
+        if (damped ? job->retries[i] > 0 : is_exception(job, i))
+            printf("  %s%s\n", job->model->tensors[i].name, ++named == NAMED && count > NAMED ? " ..." : "");
 }
 
 void quant_report_print(const QuantReport *r) {
@@ -264,6 +308,10 @@ void quant_report_print(const QuantReport *r) {
            size_text(total, text), bits_per_weight(job), size_text(source, before), model_bits_per_weight(job->model));
     print_fallbacks(job);
     print_cleared(job);
+    if (job->rounding) {
+        print_names(job, false);
+        print_names(job, true);
+    }
     if (job->choice) print_choice(job->choice);
     if (r->file_bytes) printf("%s: %s in %.2f s\n", job->output, size_text(r->file_bytes, text), r->seconds);
 }

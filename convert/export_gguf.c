@@ -18,8 +18,9 @@ enum { QUANTIZATION_VERSION = 2 }; // of ggml's block types as they are today
 static const struct {
     DType type;
     uint32_t file_type;
-} file_types[] = {{DT_F32, 0},  {DT_F16, 1},  {DT_BF16, 32}, {DT_Q8_0, 7},  {DT_Q4_0, 2},  {DT_Q4_1, 3},
-                  {DT_Q5_0, 8}, {DT_Q5_1, 9}, {DT_Q4_K, 15}, {DT_Q5_K, 17}, {DT_Q6_K, 18}, {DT_IQ4_NL, 25}};
+} file_types[] = {{DT_F32, 0},   {DT_F16, 1},   {DT_BF16, 32},   {DT_Q8_0, 7},  {DT_Q4_0, 2},  {DT_Q4_1, 3},
+                  {DT_Q5_0, 8},  {DT_Q5_1, 9},  {DT_Q4_K, 15},   {DT_Q5_K, 17}, {DT_Q6_K, 18}, {DT_IQ4_NL, 25},
+                  {DT_Q2_K, 10}, {DT_Q3_K, 11}, {DT_IQ4_XS, 30}, {DT_MXFP4, 38}};
 
 typedef struct Job {
     const Model *model;

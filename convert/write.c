@@ -91,6 +91,7 @@ static bool copy_tensors(const Job *job, Error *err) {
 }
 
 static bool add_step(Model *model, const WriteOptions *o, Error *err) {
+    if (o->step) return recipe_add(model, cJSON_Duplicate(o->step, true), err);
     cJSON *step = cJSON_CreateObject();
     if (step &&
         !(cJSON_AddStringToObject(step, "step", "convert") && cJSON_AddStringToObject(step, "program", o->program) &&

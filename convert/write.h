@@ -10,6 +10,7 @@ typedef struct WriteOptions {
     DType dtype; // f32, f16 or bf16
     CastKernels kernels;
     const char *program; // "nibble 0.1.0", for the recipe
+    const cJSON *step;         // for the recipe, copied; NULL: {"step": "convert", ...}
 } WriteOptions;
 
 // Streams: a piece of a few MiB is in memory at a time. Adds to the model's recipe and, for a download, its

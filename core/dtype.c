@@ -81,4 +81,6 @@ bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes) {
     return size_mul((size_t)(cols / t->block), t->block_bytes, bytes);
 }
 
-const char *dtype_block_names(void) { return "q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, q4_k, q5_k, q6_k"; }
+const char *dtype_block_names(void) {
+    return "q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, mxfp4, q4_k, q5_k, q6_k, iq4_xs, q3_k, q2_k";
+}

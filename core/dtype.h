@@ -30,7 +30,7 @@ typedef enum DType {
     DT_Q4_K,
     DT_Q5_K,
     DT_Q6_K,
-    DT_Q8_1, // from here on: read, not written (quant/blocks_decoded.h)
+    DT_Q8_1, // from here on: decoded before they are computed with (quant/blocks_decoded.h)
     DT_Q2_K,
     DT_Q3_K,
     DT_Q8_K,

@@ -1,18 +1,8 @@
-// Compiled once for each target (core/target.h): sums are kept in sixteen lanes and added in one fixed order, so that
-// targets do not differ.
+// Compiled once for each target (core/target.h).
 #include "eval/vector_squares.h"
 
 #include "core/target.h"
-#include <string.h>
-
-enum { LANES = 16 };
-typedef float Floats __attribute__((vector_size(LANES * sizeof(float))));
-
-static inline Floats load(const float *p) {
-    Floats v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
+#include "eval/vector_lanes.h"
 
 static float sum(const float *w, const float *x, int64_t n) {
     Floats lanes = {0};
@@ -22,9 +12,7 @@ static float sum(const float *w, const float *x, int64_t n) {
     else
         for (; i + LANES <= n; i += LANES) lanes += load(x + i) * load(x + i);
     for (int l = 0; i < n; i++, l++) lanes[l] += (w ? w[i] : 1) * (x[i] * x[i]);
-    for (int step = LANES / 2; step; step /= 2)
-        for (int l = 0; l < step; l++) lanes[l] += lanes[l + step];
-    return lanes[0];
+    return sum_lanes(lanes);
 }
 
 static void add(float *restrict to, const float *restrict x, int64_t n) {

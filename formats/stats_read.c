@@ -1,6 +1,7 @@
 #include "formats/stats_format.h"
 
 #include "core/mem.h"
+#include "formats/model.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -59,6 +60,8 @@ static bool read_info(const cJSON *index, StatsInfo *info, Error *err) {
     if (!model || !hash_parse(model, &info->model) || !text || !hash_parse(text, &info->text))
         return error_set(err, "\"model\" or \"text\" is missing or not 32 hexadecimal digits");
     if (!name || strlen(name) >= STATS_TEXT_NAME) return error_set(err, "\"text_name\" is missing or too long");
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ') return error_set(err, "\"text_name\" has control characters");
     strcpy(info->text_name, name);
     if (!seed || !*seed || strspn(seed, "0123456789") != strlen(seed) || strlen(seed) > 20)
         return error_set(err, "\"seed\" is missing or no number in decimal digits");
@@ -68,6 +71,7 @@ static bool read_info(const cJSON *index, StatsInfo *info, Error *err) {
     if (!container_count(index, "windows", &windows, err) || !container_count(index, "ctx", &ctx, err) ||
         !container_count(index, "tokens", &tokens, err) || !container_count(index, "experts", &experts, err))
         return false;
+    if (experts > EXPERTS_MAX) return error_set(err, "\"experts\" is %llu", (unsigned long long)experts);
     info->windows = (int64_t)windows;
     info->ctx = (int64_t)ctx;
     info->tokens = (int64_t)tokens;

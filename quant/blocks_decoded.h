@@ -1,4 +1,5 @@
-// Block types that are decoded and not made here: GGUF's layouts, little-endian, as in quant/blocks.h.
+// Block types that have no kernels but one that decodes them: GGUF's layouts, little-endian, as in quant/blocks.h. Of
+// them q2_k, q3_k, iq4_xs and mxfp4 are made here too (quant/lanes_*.c).
 // Specification: ggml-common.h and gguf-py's quants.py (https://github.com/ggml-org/llama.cpp); mxfp4 and nvfp4 hold
 // E2M1 numbers under scales of E8M0 and E4M3 (Open Compute's Microscaling Formats 1.0). w is a weight, q a code.
 #ifndef QUANT_BLOCKS_DECODED_H

@@ -157,56 +157,79 @@ static void six_bits_put(const GridScales *scales, uint8_t packed[12]) {
     }
 }
 
-// 64 elements to 32 bytes: low nibbles the first 32, high nibbles the second.
-static void long_nibbles_get(const uint8_t q[128], uint8_t codes[SUPER]) {
-    for (int k = 0; k < 4; k++) {
-        for (int i = 0; i < 32; i++) {
-            codes[64 * k + i] = q[32 * k + i] & 15;
-            codes[64 * k + 32 + i] = q[32 * k + i] >> 4;
-        }
+// Eight bytes at a time; what is shifted into a neighbour is masked off.
+static uint64_t bytes_get(const uint8_t *p) {
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+static void bytes_put(uint64_t w, uint8_t *p) { memcpy(p, &w, sizeof w); }
+
+static uint64_t each_byte(uint8_t mask) { return mask * UINT64_C(0x0101010101010101); }
+
+// 64 elements to 32 bytes: low nibbles the first 32, high nibbles the second. With `run` 64, as q6_k has it: 128 to 64.
+static void runs_get(const uint8_t q[128], int run, uint8_t codes[SUPER]) {
+    const uint64_t mask = each_byte(15);
+    for (int at = 0; at < 128; at += 8) {
+        uint64_t w = bytes_get(q + at);
+        uint8_t *c = codes + at / run * 2 * run + at % run;
+        bytes_put(w & mask, c);
+        bytes_put(w >> 4 & mask, c + run);
     }
 }
 
-static void long_nibbles_put(const uint8_t codes[SUPER], uint8_t q[128]) {
-    for (int k = 0; k < 4; k++) {
-        const uint8_t *c = codes + 64 * k;
-        for (int i = 0; i < 32; i++) q[32 * k + i] = (uint8_t)((c[i] & 15) | (c[i + 32] & 15) << 4);
+static void runs_put(const uint8_t codes[SUPER], int run, uint8_t q[128]) {
+    const uint64_t mask = each_byte(15);
+    for (int at = 0; at < 128; at += 8) {
+        const uint8_t *c = codes + at / run * 2 * run + at % run;
+        bytes_put((bytes_get(c) & mask) | (bytes_get(c + run) & mask) << 4, q + at);
     }
 }
 
-// 128 elements to 32 bytes: the lowest pair of bits is the first 32.
-static void pairs_get(const uint8_t q[64], uint8_t codes[SUPER]) {
-    for (int k = 0; k < 2; k++)
-        for (int shift = 0; shift < 4; shift++)
-            for (int i = 0; i < 32; i++) codes[128 * k + 32 * shift + i] = q[32 * k + i] >> 2 * shift & 3;
-}
-
-static void pairs_put(const uint8_t codes[SUPER], uint8_t q[64]) {
-    for (int k = 0; k < 2; k++) {
-        const uint8_t *c = codes + 128 * k;
-        for (int i = 0; i < 32; i++) {
-            q[32 * k + i] = (uint8_t)((c[i] & 3) | (c[i + 32] & 3) << 2 | (c[i + 64] & 3) << 4 | (c[i + 96] & 3) << 6);
-        }
+// The two bits at `place` of 128 elements in 32 bytes: the lowest pair is the first 32's. They are added to the codes.
+static void pairs_get(const uint8_t q[64], int place, uint8_t codes[SUPER]) {
+    const uint64_t mask = each_byte(3);
+    for (int at = 0; at < 64; at += 8) {
+        uint64_t w = bytes_get(q + at);
+        uint8_t *c = codes + at / 32 * 128 + at % 32;
+        for (int k = 0; k < 4; k++) bytes_put(bytes_get(c + 32 * k) | (w >> 2 * k & mask) << place, c + 32 * k);
     }
 }
 
-// Bit s of high[i] is the bit at `place` of element i of the s-th 32.
+static void pairs_put(const uint8_t codes[SUPER], int place, uint8_t q[64]) {
+    const uint64_t mask = each_byte(3);
+    for (int at = 0; at < 64; at += 8) {
+        const uint8_t *c = codes + at / 32 * 128 + at % 32;
+        uint64_t w = 0;
+        for (int k = 0; k < 4; k++) w |= (bytes_get(c + 32 * k) >> place & mask) << 2 * k;
+        bytes_put(w, q + at);
+    }
+}
+
+// Bit s of high[i] is the bit at `place` of element i of the s-th 32. It is added to the codes.
 static void bit_get(const uint8_t high[32], int place, uint8_t codes[SUPER]) {
-    for (int s = 0; s < 8; s++)
-        for (int i = 0; i < 32; i++) codes[32 * s + i] |= (uint8_t)((high[i] >> s & 1) << place);
+    const uint64_t mask = each_byte(1);
+    for (int at = 0; at < SUPER; at += 8) {
+        uint64_t w = bytes_get(high + at % 32) >> at / 32 & mask;
+        bytes_put(bytes_get(codes + at) | w << place, codes + at);
+    }
 }
 
 static void bit_put(const uint8_t codes[SUPER], int place, uint8_t high[32]) {
-    memset(high, 0, 32);
-    for (int s = 0; s < 8; s++)
-        for (int i = 0; i < 32; i++) high[i] |= (uint8_t)((codes[32 * s + i] >> place & 1) << s);
+    const uint64_t mask = each_byte(1);
+    for (int i = 0; i < 32; i += 8) {
+        uint64_t w = 0;
+        for (int s = 0; s < 8; s++) w |= (bytes_get(codes + 32 * s + i) >> place & mask) << s;
+        bytes_put(w, high + i);
+    }
 }
 
 static void unpack_q4_k(const void *block, GridScales *scales, uint8_t *codes) {
     const BlockQ4_K *b = block;
     two_scales(scales, b->d, b->dmin);
     six_bits_get(b->scales, scales);
-    long_nibbles_get(b->q, codes);
+    runs_get(b->q, 32, codes);
 }
 
 static void pack_q4_k(const GridScales *scales, const uint8_t *codes, void *block) {
@@ -214,14 +237,14 @@ static void pack_q4_k(const GridScales *scales, const uint8_t *codes, void *bloc
     b->d = to_half(scales->d);
     b->dmin = to_half(scales->dmin);
     six_bits_put(scales, b->scales);
-    long_nibbles_put(codes, b->q);
+    runs_put(codes, 32, b->q);
 }
 
 static void unpack_q5_k(const void *block, GridScales *scales, uint8_t *codes) {
     const BlockQ5_K *b = block;
     two_scales(scales, b->d, b->dmin);
     six_bits_get(b->scales, scales);
-    long_nibbles_get(b->q, codes);
+    runs_get(b->q, 32, codes);
     bit_get(b->high, 4, codes);
 }
 
@@ -231,36 +254,23 @@ static void pack_q5_k(const GridScales *scales, const uint8_t *codes, void *bloc
     b->dmin = to_half(scales->dmin);
     six_bits_put(scales, b->scales);
     bit_put(codes, 4, b->high);
-    long_nibbles_put(codes, b->q);
+    runs_put(codes, 32, b->q);
 }
 
-// Each half of the block, 128 elements: four runs of 32 share the bytes.
 static void unpack_q6_k(const void *block, GridScales *scales, uint8_t *codes) {
     const BlockQ6_K *b = block;
     scales->d = half(b->d);
     memcpy(scales->s, b->scales, sizeof b->scales);
-    pairs_get(b->high, codes);
-    for (int k = 0; k < 2; k++) {
-        const uint8_t *low = b->low + 64 * k;
-        uint8_t *c = codes + 128 * k;
-        for (int i = 0; i < 64; i++) {
-            c[i] = (uint8_t)(c[i] << 4 | (low[i] & 15));
-            c[i + 64] = (uint8_t)(c[i + 64] << 4 | low[i] >> 4);
-        }
-    }
+    runs_get(b->low, 64, codes);
+    pairs_get(b->high, 4, codes);
 }
 
 static void pack_q6_k(const GridScales *scales, const uint8_t *codes, void *block) {
     BlockQ6_K *b = block;
     b->d = to_half(scales->d);
     memcpy(b->scales, scales->s, sizeof b->scales);
-    for (int k = 0; k < 2; k++) {
-        const uint8_t *c = codes + 128 * k;
-        for (int i = 0; i < 64; i++) b->low[64 * k + i] = (uint8_t)((c[i] & 15) | (c[i + 64] & 15) << 4);
-        for (int i = 0; i < 32; i++)
-            b->high[32 * k + i] =
-                (uint8_t)(c[i] >> 4 | c[i + 32] >> 4 << 2 | c[i + 64] >> 4 << 4 | c[i + 96] >> 4 << 6);
-    }
+    runs_put(codes, 64, b->low);
+    pairs_put(codes, 4, b->high);
 }
 
 static void unpack_iq4_xs(const void *block, GridScales *scales, uint8_t *codes) {
@@ -293,7 +303,8 @@ static void unpack_q3_k(const void *block, GridScales *scales, uint8_t *codes) {
         int low = b->scales[j % 8] >> j / 8 * 4 & 15, high = b->scales[8 + j % 4] >> j / 4 * 2 & 3;
         scales->s[j] = (int8_t)((low | high << 4) - 32);
     }
-    pairs_get(b->q, codes);
+    memset(codes, 0, SUPER);
+    pairs_get(b->q, 0, codes);
     bit_get(b->high, 2, codes);
 }
 
@@ -307,7 +318,7 @@ static void pack_q3_k(const GridScales *scales, const uint8_t *codes, void *bloc
         b->scales[8 + j % 4] |= (uint8_t)(s >> 4 << j / 4 * 2);
     }
     bit_put(codes, 2, b->high);
-    pairs_put(codes, b->q);
+    pairs_put(codes, 0, b->q);
 }
 
 static void unpack_q2_k(const void *block, GridScales *scales, uint8_t *codes) {
@@ -317,7 +328,8 @@ static void unpack_q2_k(const void *block, GridScales *scales, uint8_t *codes) {
         scales->s[j] = b->scales[j] & 15;
         scales->m[j] = b->scales[j] >> 4;
     }
-    pairs_get(b->q, codes);
+    memset(codes, 0, SUPER);
+    pairs_get(b->q, 0, codes);
 }
 
 static void pack_q2_k(const GridScales *scales, const uint8_t *codes, void *block) {
@@ -325,7 +337,7 @@ static void pack_q2_k(const GridScales *scales, const uint8_t *codes, void *bloc
     b->d = to_half(scales->d);
     b->dmin = to_half(scales->dmin);
     for (int j = 0; j < 16; j++) b->scales[j] = (uint8_t)(scales->s[j] | scales->m[j] << 4);
-    pairs_put(codes, b->q);
+    pairs_put(codes, 0, b->q);
 }
 
 static const GridBlocks types[DT_COUNT] = {

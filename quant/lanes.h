@@ -156,14 +156,14 @@ static inline void lanes_weights(const float *const importance[LANES], int width
     for (int i = 0; i < width; i++) w[i] = v_select(counts, w[i], v_all(1));
 }
 
-// The weights of squared error where the caller has no importance: 1 + x^2 / (8 mean x^2). Plain squared error gives
-// the lower divergence, engines' own choices (x^2, |x|) weigh large elements more; this little of it is better than
-// theirs by both measures (scripts/check_quant.py).
-static inline void lanes_default_weights(const V *x, int width, V *w) {
+// The weights of squared error where the caller has no importance: 1 + part * x^2 / mean x^2. Plain squared error gives
+// the lower divergence, engines' own choices (x^2, |x|) weigh large elements more; a little of it, an eighth or with
+// few levels more, is better than theirs by both measures (scripts/check_quant.py).
+static inline void lanes_default_weights(const V *x, int width, float part, V *w) {
     V squares = {0};
     for (int i = 0; i < width; i++) squares += x[i] * x[i];
     V inverse = v_inverse(squares / (float)width);
-    for (int i = 0; i < width; i++) w[i] = 1.0f + 0.125f * v_min(x[i] * x[i] * inverse, v_all((float)width));
+    for (int i = 0; i < width; i++) w[i] = 1.0f + part * v_min(x[i] * x[i] * inverse, v_all((float)width));
 }
 
 // The first of the elements largest in magnitude, with its sign.

@@ -46,7 +46,7 @@ static void quantize_iq4_nl(const float *x, void *blocks, int64_t rows, int64_t 
         if (importance)
             lanes_weights(at.importance, BLOCK, w);
         else
-            lanes_default_weights(t, BLOCK, w);
+            lanes_default_weights(t, BLOCK, 0.125f, w);
         V d = search(t, w), id = v_inverse(d);
         for (int i = 0; i < BLOCK; i++) code[i] = iq4_nearest(t[i] * id);
         I scale = v_f16_bits(d);

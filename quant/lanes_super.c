@@ -11,13 +11,20 @@ typedef struct Kind {
     int width;      // of a sub-block
     float n, top;   // largest code; largest s and m
     float from, to; // trial steps: the range of a sub-block is n * this many
-    int trials, shifts, refits, turns;
+    int trials;
+    int shifts;         // where a trial cuts the range: 1: above; 3: above, evenly, below
+    int refits;         // of a sub-block's step and minimum to the codes nearest to them
+    int turns;          // of the super-block's scales
     float d_from, d_to; // trials of d and dmin: the largest step becomes this s; 0: `top` alone
+    float squares;      // of lanes_default_weights
 } Kind;
 
-static const Kind q4_k = {DT_Q4_K, 32, 15, 63, 0.8f, 1.05f, 20, 1, 0, 2, 0, 0};
-static const Kind q5_k = {DT_Q5_K, 32, 31, 63, 0.8f, 1.05f, 20, 1, 0, 2, 0, 0};
-static const Kind q2_k = {DT_Q2_K, 16, 3, 15, 0.7f, 1.6f, 16, 3, 2, 3, 9, 17};
+// clang-format off
+//                        type  width   n  top   from     to  trials shifts refits turns d_from d_to squares
+static const Kind q4_k = {DT_Q4_K, 32, 15,  63,  0.8f, 1.05f,     20,     1,     0,    2,     0,   0,  0.125f};
+static const Kind q5_k = {DT_Q5_K, 32, 31,  63,  0.8f, 1.05f,     20,     1,     0,    2,     0,   0,  0.125f};
+static const Kind q2_k = {DT_Q2_K, 16,  3,  15,  0.7f,  1.6f,     16,     3,     2,    3,     9,  17,   0.25f};
+// clang-format on
 
 #define INLINE static inline __attribute__((always_inline)) // so that `kind` is a constant
 
@@ -145,7 +152,7 @@ INLINE void load(const Kind *kind, Sub sub[PARTS], const float *const x[AT_ONCE]
         if (importance)
             lanes_weights(importance + p * LANES, kind->width, b->w);
         else
-            lanes_default_weights(b->y, kind->width, b->w);
+            lanes_default_weights(b->y, kind->width, kind->squares, b->w);
         b->origin = v_all(0);
         for (int i = 0; i < kind->width; i++) b->origin = v_min(b->y[i], b->origin);
         b->sum_w = b->sum_y = v_all(0);

@@ -9,17 +9,23 @@
 typedef struct Kind {
     DType type;
     int width;                   // of a sub-block
-    bool iq4;                    // levels are iq4_nl's; else the codes from low to high
+    bool iq4;                    // levels are iq4_nl's; else the integers from low to high
     float low, high;             // levels, the first and the last
     float low_scale, high_scale; // s
     float from, to;              // trial steps: the largest weight becomes this level, in magnitude
-    int trials, refits, turns;
+    int trials;
+    int refits;         // of a sub-block's step to the codes nearest to it
+    int turns;          // of the super-block's scales
     float d_from, d_to; // trials of d: the largest step becomes this s, in magnitude; 0: low_scale alone
+    float squares;      // of lanes_default_weights
 } Kind;
 
-static const Kind q6_k = {DT_Q6_K, 16, false, -32, 31, -128, 127, 24, 32, 9, 0, 2, 0, 0};
-static const Kind q3_k = {DT_Q3_K, 16, false, -4, 3, -32, 31, 2.4f, 4.8f, 13, 2, 3, 20, 34};
-static const Kind iq4_xs = {DT_IQ4_XS, 32, true, -127, 113, -32, 31, 127 * 0.8f, 127 * 1.2f, 14, 2, 3, 20, 34};
+// clang-format off
+//                           type   width iq4   low high  scales    from       to trials refits turns d_from d_to squares
+static const Kind q6_k =   {DT_Q6_K,   16, false, -32,  31, -128, 127,   24,    32,    9,  0,  2,  0,  0, 0.125f};
+static const Kind q3_k =   {DT_Q3_K,   16, false,  -4,   3,  -32,  31, 2.4f,  4.8f,   13,  2,  3, 20, 34,   0.3f};
+static const Kind iq4_xs = {DT_IQ4_XS, 32, true, -127, 113,  -32,  31,  102,   152,   14,  2,  3, 20, 34, 0.125f};
+// clang-format on
 
 typedef struct Sub {
     V x[BLOCK], w[BLOCK];
@@ -132,7 +138,7 @@ INLINE void load(const Kind *kind, Sub sub[PARTS], const float *const xs[AT_ONCE
         if (importance)
             lanes_weights(importance + p * LANES, kind->width, sub[p].w);
         else
-            lanes_default_weights(sub[p].x, kind->width, sub[p].w);
+            lanes_default_weights(sub[p].x, kind->width, kind->squares, sub[p].w);
     }
 }
 

@@ -9,9 +9,10 @@
 
 // Quantizes rows x cols elements, row after row without gaps; cols is a whole number of blocks (any number for plain
 // types). importance: cols non-negative weights of squared error, one a column, the same for every row, or NULL:
-// then q8_0, q4_0, q4_1, q5_0 and q5_1 give the bytes of gguf-py's gguf.quants.quantize, and iq4_nl and the k types
-// search under their own default weights. Bytes depend on the input alone: not on CPU, threads or slicing by rows.
-// Many rows a call are faster than one. x should be finite; where it is not, the affected blocks hold arbitrary codes.
+// then q8_0, q4_0, q4_1, q5_0, q5_1 and mxfp4 give the bytes of gguf-py's gguf.quants.quantize, and iq4_nl, iq4_xs and
+// the k types search under their own default weights. Bytes depend on the input alone: not on CPU, threads or slicing
+// by rows. Many rows a call are faster than one. x should be finite; where it is not, the affected blocks hold
+// arbitrary codes.
 typedef void (*QuantizeFn)(const float *x, void *blocks, int64_t rows, int64_t cols, const float *importance);
 
 // The function for a block type, or for f32/f16/bf16 (plain rounding, importance unused); NULL for others.

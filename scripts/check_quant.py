@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = ["scalar", "avx2", "avx512"]  # core/cpu.h
 NAMES = [n.lower() for n in re.findall(r"^    DT_(\w+),", (ROOT / "core/dtype.h").read_text(), re.M)]
 MADE = "q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl mxfp4 q4_k q5_k q6_k iq4_xs q3_k q2_k".split()
-ROUNDED = {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1"}
+ROUNDED = {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "mxfp4"}
 TENSORS, ROWS = 16, 512  # at most this many, and of each the first rows
 
 pointer, long = ctypes.c_void_p, ctypes.c_int64
@@ -46,7 +46,7 @@ def build(folder):
     for source in sorted((ROOT / "quant").glob("lanes_*.c")):
         for target, more in wide.items():
             compile(source, f"{source.stem}.{target}", f"-DTARGET={target}", *more)
-    for source in ("quant/quant.c", "core/cpu.c"):
+    for source in ("quant/quant.c", "quant/grid_blocks.c", "core/cpu.c", "core/dtype.c", "core/size.c"):
         compile(ROOT / source, pathlib.Path(source).stem)
     stub = pathlib.Path(folder, "kernels.c")  # only plain types use the kernels, and they are not asked for here
     stub.write_text("const void *kernels_get(void) { return 0; }\n")
@@ -76,6 +76,8 @@ def weights(path):
 
 
 def default_weights(name, x):
+    if name == "q2_k":
+        return abs(x)
     if name not in ("q4_k", "q5_k"):
         return x * x
     blocks = x.reshape(-1, 32)

@@ -353,11 +353,55 @@ def make_nib():
             seed("nib", name, zlib.decompress(data[index:]) + b"\0" + data[128:index])
 
 
+# ---- statistics and importance matrices
+
+def make_stats():
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run([BUILD + "/nibble", "stats", os.path.join(DATA, "kjv"), "--calib", os.path.join(DATA, "kjv", "heldout.txt"),
+                        "--windows", "1", "--method", "importance", "-o", d + "/s", "-q"], check=True, stdout=subprocess.DEVNULL)
+        with open(d + "/s", "rb") as f:
+            data = f.read()
+    seed("stats", "file", data)
+    index = struct.unpack("<Q", data[24:32])[0]
+    seed("stats", "importance", zlib.decompress(data[index:]) + b"\0" + data[128:index])
+    body, sections = b"", []
+    for values in ([1.0, 2.0, 0.5], [1.0, 0.25, -1.0, 2.0, 0.0, 3.0], [0.5, 1.5], [1.0, -0.5, 4.0]):
+        body += bytes(-len(body) % 64)
+        sections.append({"offset": 128 + len(body), "bytes": 4 * len(values), "xxh3": "0" * 32})
+        body += struct.pack("<%df" % len(values), *values)
+    one = lambda name, **more: {"name": name, "rows": 2, "cols": 3, "tokens": 4, "importance": 0, **more}
+    for kind, tensors in (("hessian", [one("blk.0.attn_q.weight", hessian=1), one("blk.0.attn_k.weight", hessian=1)]),
+                          ("fisher", [one("blk.0.ffn_up.%d.weight" % e, hessian=1, row_weights=2, output=3,
+                                          loss={"q4_0": 0.1, "f16": 0}) for e in (0, 3)])):
+        used = sections if kind == "fisher" else sections[:2]
+        end = used[-1]["offset"] + used[-1]["bytes"] - 128
+        index = {"format": "stats", "kind": kind, "model": "0" * 32, "text": "1" * 32, "text_name": "a.txt", "windows": 1,
+                 "ctx": 4, "tokens": 4, "experts": 4, "seed": "7", "sections": used, "tensors": tensors}
+        seed("stats", kind, dump(index) + b"\0" + body[:end])
+
+
+def make_imatrix():
+    floats = lambda *v: struct.pack("<%df" % len(v), *v)
+    pairs = [("general.type", TEXT, "imatrix"), ("imatrix.datasets", TEXT, ["dir/a.txt"]), ("imatrix.chunk_count", U32, 1),
+             ("imatrix.chunk_size", U32, 8)]
+    tensors = []
+    for name, counts, cols in (("blk.0.attn_q.weight", [8], 2), ("blk.0.attn_qkv.weight", [8], 2),
+                               ("blk.0.ffn_up_exps.weight", [5, 0, 3], 2)):
+        tensors += [(name + ".counts", (len(counts), 1), 0, floats(*counts)),
+                    (name + ".in_sum2", (len(counts), cols), 0, floats(*range(1, 1 + cols * len(counts))))]
+    seed("imatrix", "gguf", b"\3" + gguf(pairs, tensors))
+    entry = lambda name, calls, *v: struct.pack("<i", len(name)) + name + struct.pack("<ii", calls, len(v)) + floats(*v)
+    dat = struct.pack("<i", 2) + entry(b"blk.0.attn_qkv.weight", 1, 1, 2) + entry(b"blk.0.ffn_up_exps.weight", 2, 1, 2, 3, 4)
+    seed("imatrix", "dat", b"\2" + dat + struct.pack("<ii", 2, 9) + b"dir/a.txt")
+    seed("imatrix", "dat-bare", b"\2" + dat)
+
+
 def main():
     for old in glob.glob(os.path.join(CORPUS, "*", "seed-*")):
         os.remove(old)
     for make in (make_safetensors, make_torch, make_pickle, make_gguf, make_tokenizer_json, make_tokenizer_model,
-                 make_vocab_merges, make_config, make_index, make_nib):
+                 make_vocab_merges, make_config, make_index, make_nib, make_stats,
+                 make_imatrix):
         make()
 
 

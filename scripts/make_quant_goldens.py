@@ -4,7 +4,7 @@
     pip install gguf numpy && python scripts/make_quant_goldens.py path/to/libggml-base.so
 
 rows.f32: ROWS rows of 512, the first ORDINARY of them as weights are, the others extreme. importance.f32: one row.
-TYPE.blocks: for q8_0, q4_0, q4_1, q5_0, q5_1 the bytes of gguf.quants.quantize for all rows; for iq4_nl and the k types
+TYPE.blocks: for q8_0, q4_0, q4_1, q5_0, q5_1, mxfp4 the bytes of gguf.quants.quantize for all rows; for the others
 those of llama.cpp's ggml_quantize_chunk for the ordinary rows. importance.txt: for each type the squared error of
 llama.cpp's blocks of the ordinary rows made with that importance: weighted by it, relative to the row's weighted squares,
 mean over rows.
@@ -19,8 +19,8 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as T
 from gguf.quants import dequantize, quantize
 
 COLS, ORDINARY = 512, 16
-ROUNDED = [T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1]
-SEARCHED = [T.IQ4_NL, T.Q4_K, T.Q5_K, T.Q6_K]
+ROUNDED = [T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.MXFP4]
+SEARCHED = [T.IQ4_NL, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_XS, T.Q3_K, T.Q2_K]
 
 
 def ordinary_rows(rng):

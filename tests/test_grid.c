@@ -32,21 +32,32 @@ static float level_of(const Grid *grid, int code) {
     return grid->levels ? grid->levels[code] : grid->low + (float)code;
 }
 
-// Where a type has an f16, it is made finite; the patterns that grids do not keep are replaced.
+// Where a block's half-precision numbers are; -1: none.
+static void half_offsets(DType type, int at[2]) {
+    at[0] = at[1] = -1;
+    switch (type) {
+    case DT_MXFP4: return;
+    case DT_Q6_K: at[0] = offsetof(BlockQ6_K, d); return;
+    case DT_Q3_K: at[0] = offsetof(BlockQ3_K, d); return;
+    case DT_Q2_K:
+        at[0] = offsetof(BlockQ2_K, d);
+        at[1] = offsetof(BlockQ2_K, dmin);
+        return;
+    default: at[0] = 0;
+    }
+    if (grid_of(type)->has_min) at[1] = 2;
+}
+
+// Halves are made finite; the patterns that grids do not keep are replaced.
 static void make_canonical(DType type, uint8_t *block) {
-    const DTypeInfo *t = dtype_info(type);
-    int halves[] = {type == DT_MXFP4 || type == DT_Q6_K || type == DT_Q3_K ? -1
-                    : type == DT_Q2_K                                      ? 80
-                                                                           : 0,
-                    type == DT_Q4_1 || type == DT_Q5_1 || type == DT_Q4_K || type == DT_Q5_K ? 2
-                    : type == DT_Q2_K                                                        ? 82
-                                                                                             : -1,
-                    type == DT_Q6_K || type == DT_Q3_K ? t->block_bytes - 2 : -1};
-    for (int h = 0; h < COUNT(halves); h++)
+    const int bytes = dtype_info(type)->block_bytes;
+    int halves[2];
+    half_offsets(type, halves);
+    for (int h = 0; h < 2; h++)
         if (halves[h] >= 0 && (block[halves[h] + 1] & 0x7c) == 0x7c) block[halves[h] + 1] ^= 0x40;
-    for (int i = 2; type == DT_Q8_0 && i < t->block_bytes; i++)
+    for (int i = 2; type == DT_Q8_0 && i < bytes; i++)
         if (block[i] == 0x80) block[i] = 0x81;
-    for (int i = 1; type == DT_MXFP4 && i < t->block_bytes; i++) {
+    for (int i = 1; type == DT_MXFP4 && i < bytes; i++) {
         if ((block[i] & 15) == 8) block[i] ^= 8;
         if (block[i] >> 4 == 8) block[i] ^= 0x80;
     }

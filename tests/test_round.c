@@ -342,6 +342,44 @@ static void same_for_any_threads(void **state) {
     threads_set(before);
 }
 
+// Wide enough for threads to share the work on one tile.
+static void same_when_shared(void **state) {
+    (void)state;
+    enum { WIDE = 2560, MANY = 128 };
+    float *wide = floats((int64_t)WIDE * WIDE), *some = floats((int64_t)MANY * WIDE), x[WIDE], go[MANY * MANY] = {0};
+    for (int t = 0; t < 4; t++) {
+        for (int i = 0; i < WIDE; i++) x[i] = normal();
+        cblas_sger(CblasRowMajor, WIDE, WIDE, 0.25f, x, 1, x, 1, wide, WIDE);
+    }
+    for (int i = 0; i < WIDE; i++) wide[(int64_t)i * WIDE + i] += 1;
+    for (int i = 0; i < MANY; i++)
+        for (int j = 0; j < MANY; j++) go[i * MANY + j] = i == j ? 2 : 1;
+    for (int i = 0; i < MANY * WIDE; i++) some[i] = normal();
+    int before = threads_count();
+    HessianFactor f[2];
+    uint8_t *blocks[2];
+    size_t bytes = 0;
+    assert_true(dtype_row_bytes(DT_Q4_K, WIDE, &bytes));
+    RoundStats stats = {.hessian = wide, .output = go};
+    RoundOptions options = passes(1, 1);
+    for (int i = 0; i < 2; i++) {
+        threads_set(1 + 2 * i);
+        assert_true(hessian_factor(wide, WIDE, 0.05, &f[i], NULL));
+        blocks[i] = mem_alloc(MANY, bytes, NULL);
+        assert_non_null(blocks[i]);
+        assert_true(round_matrix(some, MANY, WIDE, DT_Q4_K, &f[i], &stats, &options, blocks[i], NULL));
+    }
+    threads_set(before);
+    assert_memory_equal(f[0].inverse, f[1].inverse, (size_t)WIDE * WIDE * sizeof(float));
+    assert_memory_equal(blocks[0], blocks[1], MANY * bytes);
+    for (int i = 0; i < 2; i++) {
+        hessian_factor_free(&f[i]);
+        mem_free(blocks[i]);
+    }
+    mem_free(wide);
+    mem_free(some);
+}
+
 static void panels_agree(void **state) {
     (void)state;
     enum { N = 40, DEPTH = 100 };
@@ -406,6 +444,34 @@ static void zeros_stay_zeros(void **state) {
     mem_free(q);
 }
 
+// Weights and a Hessian of all magnitudes: any codes will do, none may be out of bounds.
+static void extremes(void **state) {
+    (void)state;
+    static const float ends[] = {1e33f, -1e33f, 1e-40f, 0, 1, -65504, 1e20f, -1e-20f};
+    float *odd = floats((int64_t)ROWS * COLS), *q = floats((int64_t)ROWS * COLS), *diagonal = floats(COLS * COLS);
+    for (int64_t i = 0; i < (int64_t)ROWS * COLS; i++) odd[i] = ends[(i * 5 + i / COLS + i / 40) % 8];
+    for (int j = 0; j < COLS; j++) diagonal[j * COLS + j] = fabsf(ends[j % 8]) * 1e5f;
+    RoundStats both = {.hessian = diagonal, .output = output};
+    HessianFactor f;
+    assert_true(hessian_factor(diagonal, COLS, 0, &f, NULL));
+    assert_true(f.retries > 0);
+    EACH_TYPE(type) {
+        for (int side = 0; side < 2; side++) {
+            uint8_t *blocks = mem_alloc(layer_bytes(type), 1, NULL);
+            assert_non_null(blocks);
+            Error err;
+            assert_true(round_matrix(odd, ROWS, COLS, type, &f, side ? &both : NULL, &round_defaults, blocks, &err));
+            kernels_get()->to_f32[type](blocks, q, (int64_t)ROWS * COLS);
+            for (int64_t i = 0; i < (int64_t)ROWS * COLS; i++) assert_true(isfinite(q[i]));
+            mem_free(blocks);
+        }
+    }
+    hessian_factor_free(&f);
+    mem_free(odd);
+    mem_free(q);
+    mem_free(diagonal);
+}
+
 static void out_of_memory(void **state) {
     (void)state;
     uint8_t *blocks = mem_alloc(layer_bytes(DT_Q4_0), 1, NULL);
@@ -446,6 +512,7 @@ int main(void) {
         cmocka_unit_test(two_sided_is_lower),     cmocka_unit_test(try_predicts),
         cmocka_unit_test(same_for_any_threads),   cmocka_unit_test(refused),
         cmocka_unit_test(zeros_stay_zeros),       cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(same_when_shared),       cmocka_unit_test(extremes),
     };
     return cmocka_run_group_tests(tests, open_layer, close_layer);
 }

@@ -1,4 +1,4 @@
-// What block types need that are decoded and not made: one function that gives a block's values. Their dot product
+// What block types of quant/blocks_decoded.h need: one function that gives a block's values. Their dot product
 // goes through a decoded block; there is none with activations of 8 bits.
 #ifndef QUANT_DECODED_H
 #define QUANT_DECODED_H

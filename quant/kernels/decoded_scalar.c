@@ -1,4 +1,4 @@
-// Block types that are decoded and not made, without those that index a grid: element by element, each step rounded as
+// The block types of quant/blocks_decoded.h, without those that index a grid: element by element, each step rounded as
 // gguf.quants.dequantize rounds it.
 #include "quant/kernels/decoded.h"
 

@@ -33,7 +33,7 @@ if [ "${bytes:-0}" -gt 10000 ] && cmp -s "$TMP/a.region" "$TMP/b.region"; then
 else
     not_ok "the same tensors either way"
 fi
-for type in q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl f16 bf16 f32; do
+for type in q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl mxfp4 f16 bf16 f32; do
     quant $own -o "$TMP/t.nib" --type $type --json "$TMP/t.json" >/dev/null &&
         "$NIBBLE" verify "$TMP/t.nib" >/dev/null && grep -q "\"type\":[[:space:]]*\"$type\"" "$TMP/t.json" &&
         ok "--type $type" || not_ok "--type $type"
@@ -109,6 +109,14 @@ check "which bf16 holds" quant "$TMP/bad" -o "$TMP/t.nib" --type bf16
 cp "$TMP/base.nib" "$TMP/flip.nib"
 printf '\125' | dd of="$TMP/flip.nib" bs=1 seek=20000 conv=notrunc 2>/dev/null
 refuses "a .nib with a changed byte" 1 "do not match their XXH3 hash" quant "$TMP/flip.nib"
+
+# ---- blocks of 256, and on to GGUF: what is exported is what was made
+for type in q4_k q5_k q6_k iq4_xs q3_k q2_k; do
+    quant tests/data/kjv -o "$TMP/k.nib" --type q8_0 --only ffn_down=$type >/dev/null &&
+        "$NIBBLE" export -q "$TMP/k.nib" -o "$TMP/k.gguf" >/dev/null &&
+        "$NIBBLE" info "$TMP/k.gguf" --tensors >"$TMP/k.list" && [ "$(grep 'ffn_down' "$TMP/k.list" | grep -c -w $type)" -gt 0 ] &&
+        ok "--only ffn_down=$type, exported" || not_ok "--only ffn_down=$type, exported"
+done
 
 # ---- the same bytes with any number of threads and on any instruction set; this model has several slices to a tensor
 big=tests/data/kjv

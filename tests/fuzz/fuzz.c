@@ -1,6 +1,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "core/mem.h"
+#include "core/size.h"
 #include "eval/tokenizer.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 void fuzz_must(bool holds, const char *what) {
     if (holds) return;
@@ -155,4 +157,68 @@ void fuzz_tensors(const Tensor *tensors, size_t count) {
     static volatile uint8_t sum; // kept, so that the reading is
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < tensors[i].bytes; k++) sum = (uint8_t)(sum + tensors[i].data[k]);
+}
+
+// ---- containers
+
+enum { LEVEL = 1 };
+
+// The entries of a list, whose bytes are as many as the member `key` says.
+static void set_hashes(cJSON *index, const char *list, const char *key, const uint8_t *body, size_t size) {
+    cJSON *entry;
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(index, list)) {
+        const cJSON *offset = json_member(entry, "offset"), *bytes = json_member(entry, key);
+        cJSON *hash = cJSON_GetObjectItemCaseSensitive(entry, "xxh3");
+        char hex[HASH_HEX];
+        if (!cJSON_IsNumber(offset) || !cJSON_IsNumber(bytes) || !cJSON_IsString(hash) ||
+            strlen(hash->valuestring) != HASH_HEX - 1)
+            continue;
+        double start = offset->valuedouble - CONTAINER_HEADER_BYTES, length = bytes->valuedouble;
+        if (start >= 0 && length >= 0 && start + length <= (double)size)
+            memcpy(hash->valuestring, hash_hex(hash_bytes(body + (size_t)start, (size_t)length), hex), HASH_HEX);
+    }
+}
+
+// The index with its hashes right, as text: *size bytes, to be freed with free.
+static char *index_text(const char *text, size_t *size, const uint8_t *body, size_t body_size) {
+    cJSON *index = cJSON_ParseWithLength(text, *size);
+    char *printed = NULL;
+    if (index) {
+        set_hashes(index, "tensors", "bytes", body, body_size);
+        set_hashes(index, "files", "stored", body, body_size);
+        set_hashes(index, "sections", "bytes", body, body_size);
+        printed = cJSON_PrintUnformatted(index);
+        cJSON_Delete(index);
+    }
+    if (!printed) { // not JSON: for the reader to say so
+        printed = calloc(*size + 1, 1);
+        if (printed) memcpy(printed, text, *size);
+    } else {
+        *size = strlen(printed);
+    }
+    fuzz_must(printed != NULL, "there is memory");
+    return printed;
+}
+
+uint8_t *fuzz_container(const ContainerKind *kind, const uint8_t *data, size_t *size) {
+    if (*size >= CONTAINER_MAGIC_BYTES && memcmp(data, kind->magic, CONTAINER_MAGIC_BYTES) == 0) return NULL;
+    const uint8_t *nul = *size ? memchr(data, 0, *size) : NULL, *body = nul ? nul + 1 : data + *size;
+    size_t body_size = (size_t)(data + *size - body), raw = nul ? (size_t)(nul - data) : *size;
+    char *text = index_text((const char *)data, &raw, body, body_size);
+    size_t index_at = size_align(CONTAINER_HEADER_BYTES + body_size, CONTAINER_ALIGN);
+    uLongf packed = compressBound((uLong)raw);
+    uint8_t *file = calloc(index_at + packed, 1);
+    fuzz_must(file != NULL, "there is memory");
+    memcpy(file + CONTAINER_HEADER_BYTES, body, body_size);
+    fuzz_must(compress2(file + index_at, &packed, (const Bytef *)text, (uLong)raw, LEVEL) == Z_OK, "zlib packs");
+    *size = index_at + packed;
+    ContainerHeader header = {.version = kind->version,
+                              .file_bytes = *size,
+                              .index_offset = index_at,
+                              .index_bytes = packed,
+                              .index_raw_bytes = raw,
+                              .index_hash = hash_bytes(file + index_at, packed)};
+    container_header_write(kind->magic, &header, file);
+    free(text);
+    return file;
 }

@@ -4,6 +4,7 @@
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 
+#include "formats/container.h"
 #include "formats/model.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,13 @@ void fuzz_tokenizer(const Model *model, const uint8_t *text, size_t size);
 
 // The same of a model that carries nothing but this file and, where it is not NULL, another.
 void fuzz_tokenizer_file(const char *name, const uint8_t *data, size_t size, const char *other, const char *text);
+
+// A file of a kind of the program's own (formats/container.h). An input that starts with the magic is taken as it is:
+// NULL. But header, index and sections are hashed and the index is compressed, so that hardly a changed one comes past
+// the first checks. Any other input is one in the open: the index as JSON text, a NUL, and the bytes from 128 up to
+// where the index starts. That is packed here, with the header and every hash in the index (those that are 32 digits)
+// made right, so that what a fuzzer changes in the index is what a hostile writer could write. Free with free.
+uint8_t *fuzz_container(const ContainerKind *kind, const uint8_t *data, size_t *size);
 
 // Reads every tensor's bytes: they must be there.
 void fuzz_tensors(const Tensor *tensors, size_t count);

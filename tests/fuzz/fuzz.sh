@@ -30,6 +30,8 @@ words() { # WHAT
     case $1 in
     safetensors) set -- json formats/safetensors.c core/dtype.c ;;
     nib) set -- json formats/nib_read.c formats/model_desc.c core/dtype.c formats/model.h ;;
+    stats) set -- json formats/stats*.c core/dtype.c ;;
+    imatrix) set -- gguf formats/imatrix*.c ;;
     index) set -- json formats/huggingface.c ;;
     config) set -- json convert/*.c formats/model_desc.c ;;
     tokenizer_json) set -- json formats/tokenizer_json*.c ;;

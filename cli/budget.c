@@ -1,0 +1,6 @@
+#include "cli/budget.h"
+
+const char *budget_name(BudgetKind kind) {
+    static const char *const names[] = {"none", "bits", "size", "file-size", "fit"};
+    return names[kind];
+}

@@ -1,0 +1,25 @@
+// What a user may say that types are to be chosen to.
+#ifndef CLI_BUDGET_H
+#define CLI_BUDGET_H
+
+#include <stdint.h>
+
+typedef enum BudgetKind {
+    BUDGET_NONE, // types are asked for by name
+    BUDGET_BITS, // a weight, over all tensors
+    BUDGET_SIZE, // bytes of the tensors
+    BUDGET_FILE, // of the .nib
+    BUDGET_FIT,  // of an engine's memory, at a context
+} BudgetKind;
+
+typedef struct Budget {
+    BudgetKind kind;
+    const char *text; // as given: "86MiB"
+    double bits;
+    uint64_t bytes;
+    int64_t context;
+} Budget;
+
+const char *budget_name(BudgetKind kind); // of its option: "file-size"
+
+#endif
