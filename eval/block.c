@@ -39,19 +39,6 @@ static void apply(const Transformer *t, const Linear *l, const float *x, int64_t
     linear_apply(l, x, n, y, add, t->panel);
 }
 
-void attention_project(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
-    const ModelDesc *d = t->desc;
-    int64_t q_dim = d->heads * d->head_dim, k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
-    apply(t, &l->q, x, n, t->q, false);
-    apply(t, &l->k, x, n, k, false);
-    apply(t, &l->v, x, n, v, false);
-    if (d->qkv_clip != 0) {
-        clip(t->q, n * q_dim, (float)d->qkv_clip);
-        clip(k, n * k_dim, (float)d->qkv_clip);
-        clip(v, n * v_dim, (float)d->qkv_clip);
-    }
-}
-
 // Latent attention: q = W_b norm(W_a x); c, r = W_kv_a x; each head's k = [its part of W_kv_b norm(c), r], the other
 // part is v. (The paper keeps c in the cache; here k and v are, as plain attention needs them.)
 static void project_latent(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
@@ -76,6 +63,23 @@ static void project_latent(Transformer *t, const Layer *l, const float *x, int64
     for (int64_t i = 0; i < n * d->heads; i++) {
         memcpy(k + i * d->head_dim, t->wide + i * (plain + dv), (size_t)plain * sizeof *k);
         memcpy(v + i * dv, t->wide + i * (plain + dv) + plain, (size_t)dv * sizeof *v);
+    }
+}
+
+void attention_project(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v) {
+    const ModelDesc *d = t->desc;
+    if (d->latent.kv_rank) {
+        project_latent(t, l, x, n, k, v);
+        return;
+    }
+    int64_t q_dim = d->heads * d->head_dim, k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
+    apply(t, &l->q, x, n, t->q, false);
+    apply(t, &l->k, x, n, k, false);
+    apply(t, &l->v, x, n, v, false);
+    if (d->qkv_clip != 0) {
+        clip(t->q, n * q_dim, (float)d->qkv_clip);
+        clip(k, n * k_dim, (float)d->qkv_clip);
+        clip(v, n * v_dim, (float)d->qkv_clip);
     }
 }
 
@@ -137,15 +141,15 @@ static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk
     float *k = cache ? cache->k + layer * cache->capacity * k_dim : t->k;
     float *v = cache ? cache->v + layer * cache->capacity * v_dim : t->v;
     float *new_k = k + c->past * k_dim, *new_v = v + c->past * v_dim;
-    (d->latent.kv_rank ? project_latent : attention_project)(t, l, x, c->tokens, new_k, new_v);
+    attention_project(t, l, x, c->tokens, new_k, new_v);
     attention_place(t, l, layer, c, new_k);
     attention_mix(t, l, layer, c, k, v);
     apply(t, &l->o, t->mixed, c->tokens, out, add);
 }
 
-static bool mlp(Transformer *t, Layer *l, const Chunk *c, bool keep, const float *x, float *out, bool add, Error *err) {
-    if (l->experts) return experts_apply(t->desc, l, x, c->tokens, out, add, keep, &t->mlp, err);
-    mlp_apply(t->desc, &l->mlp, x, c->tokens, out, add, &t->mlp);
+bool mlp_run(Transformer *t, Layer *l, const float *x, int64_t n, bool keep, float *out, bool add, Error *err) {
+    if (l->experts) return experts_apply(t->desc, l, x, n, out, add, keep, &t->mlp, err);
+    mlp_apply(t->desc, &l->mlp, x, n, out, add, &t->mlp);
     return true;
 }
 
@@ -163,7 +167,7 @@ static bool parallel_layer(Transformer *t, int64_t layer, const Chunk *c, KvCach
     normalize(t, &l->attn_norm, x, n, dim, t->normed);
     attention(t, l, layer, c, cache, t->normed, t->branch, false);
     if (!t->desc->shared_norm) normalize(t, &l->ffn_norm, x, n, dim, t->normed);
-    bool ok = mlp(t, l, c, cache, t->normed, t->branch, true, err);
+    bool ok = mlp_run(t, l, t->normed, n, cache, t->branch, true, err);
     branch_add(t, t->branch, n, x);
     return ok;
 }
@@ -185,7 +189,7 @@ static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache 
     if (place == NORM_SUM) normalize(t, &l->attn_post_norm, x, n, dim, x);
 
     if (before) normalize(t, &l->ffn_norm, x, n, dim, input);
-    if (!mlp(t, l, c, cache, input, out, direct, err)) return false;
+    if (!mlp_run(t, l, input, n, cache, out, direct, err)) return false;
     if (after) normalize(t, &l->ffn_post_norm, out, n, dim, out);
     if (!direct) branch_add(t, t->branch, n, x);
     if (place == NORM_SUM) normalize(t, &l->ffn_post_norm, x, n, dim, x);

@@ -71,11 +71,20 @@ void norm_row(const VectorMath *m, const Norm *norm, const float *gain, const fl
 // n rows, `stride` floats from one to the next; y may be x.
 void normalize(const Transformer *t, const Norm *norm, const float *x, int64_t n, int64_t stride, float *y);
 
-// t->q, k, v = W x, kept within limits where the model says so.
+// t->q, k, v = W x, kept within limits where the model says so; or latent attention's, by its narrow layers.
 void attention_project(Transformer *t, const Layer *l, const float *x, int64_t n, float *k, float *v);
 
 // Queries t->q and keys k are normed where the model says so, and turned.
 void attention_place(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, float *k);
+
+// The most memory that any of the model's matrices needs to be multiplied with, by linear_panel_bytes or its like.
+size_t transformer_panel(const Model *model, size_t (*bytes_of)(int64_t rows, int64_t cols));
+
+// Width of a row of t->low; 0 without latent attention.
+int64_t transformer_low(const ModelDesc *desc);
+
+// The MLP or the experts: out [n, dim] or, with `add`, out += that. keep: experts are not dropped after use.
+bool mlp_run(Transformer *t, Layer *l, const float *x, int64_t n, bool keep, float *out, bool add, Error *err);
 
 // t->mixed from t->q and all keys and values.
 void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Chunk *c, const float *k, const float *v);

@@ -9,26 +9,11 @@
 
 // ---- scratch
 
-bool block_back_check(const Model *model, Error *err) {
-    const ModelDesc *d = &model->desc;
-    const char *what = d->experts.count ? "experts" : d->latent.kv_rank ? "latent attention" : NULL;
-    return !what || error_set(err, "%s: gradients are not taken back through %s", model->path, what);
-}
-
-static size_t largest_back_panel(const Model *m) {
-    size_t most = 0;
-    for (size_t i = 0; i < m->tensor_count; i++) {
-        const Tensor *t = &m->tensors[i];
-        size_t bytes = t->dims == 2 ? linear_back_bytes(tensor_rows(t), tensor_cols(t)) : 0;
-        if (bytes > most) most = bytes;
-    }
-    return most;
-}
-
 bool block_back_init(BlockBack *b, Transformer *t, Watch *watch, Error *err) {
     const ModelDesc *d = t->desc;
     size_t n = (size_t)t->chunk, dim = (size_t)d->dim, q = (size_t)(d->heads * d->head_dim),
            k = (size_t)(d->kv_heads * d->head_dim), dv = (size_t)desc_value_dim(d);
+    size_t low = (size_t)transformer_low(d);
     *b = (BlockBack){.watch = watch, .attention_scratch = attention_back_scratch(t->max_length)};
     struct {
         float **slot;
@@ -47,22 +32,27 @@ bool block_back_init(BlockBack *b, Transformer *t, Watch *watch, Error *err) {
         {&b->dk, k},
         {&b->dv, (size_t)d->kv_heads * dv},
         {&b->d_mixed, (size_t)d->heads * dv},
+        {&b->low_normed, low},
+        {&b->d_low, low},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (!(*wanted[i].slot = mem_alloc(n, sizeof(float) * wanted[i].width, err))) return false;
+        if (wanted[i].width && !(*wanted[i].slot = mem_alloc(n, sizeof(float) * wanted[i].width, err))) return false;
     b->attention = mem_alloc((size_t)t->threads, sizeof(float) * b->attention_scratch, err);
-    b->panel = mem_alloc(1, largest_back_panel(t->model), err);
-    if (!b->attention || !b->panel || !mlp_back_init(&b->mlp, d, t->chunk, &t->mlp, b->panel, err)) return false;
+    b->panel = mem_alloc(1, transformer_panel(t->model, linear_back_bytes), err);
+    if (!b->attention || !b->panel || !mlp_back_init(&b->mlp, d, t->chunk, &t->mlp, b->panel, err) ||
+        !experts_back_init(&b->experts, d, t->chunk, &b->mlp, err))
+        return false;
     b->mlp.watch = watch;
     return true;
 }
 
 void block_back_free(BlockBack *b) {
-    void *const owned[] = {b->attn_in, b->ffn_in, b->attn_out, b->middle,    b->branch,
-                           b->attn_d,  b->ffn_d,  b->q_plain,  b->k_plain,   b->dq,
-                           b->dk,      b->dv,     b->d_mixed,  b->attention, b->panel};
+    void *const owned[] = {b->attn_in, b->ffn_in,    b->attn_out, b->middle,     b->branch, b->attn_d,
+                           b->ffn_d,   b->q_plain,   b->k_plain,  b->dq,         b->dk,     b->dv,
+                           b->d_mixed, b->attention, b->panel,    b->low_normed, b->d_low};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     mlp_back_free(&b->mlp);
+    experts_back_free(&b->experts);
     *b = (BlockBack){0};
 }
 
@@ -136,8 +126,7 @@ static void place_back(BlockBack *b, Transformer *t, const Layer *l, int64_t lay
     normalize_heads_back(d, &l->k_norm, b->k_plain, d->kv_heads, c->tokens, b->dk);
 }
 
-// dx = W^T d, added up over the layers that take x.
-static void take_back(BlockBack *b, const Linear *l, const float *x, const float *d, int64_t n, float *dx, bool add) {
+void linear_back(BlockBack *b, const Linear *l, const float *x, const float *d, int64_t n, float *dx, bool add) {
     watch_linear(b->watch, l, x, d, n);
     linear_apply_back(l, d, n, dx, add, b->panel);
 }
@@ -150,9 +139,9 @@ static void project_back(BlockBack *b, Transformer *t, const Layer *l, const flo
         clip_back(b->k_plain, n * d->kv_heads * d->head_dim, (float)d->qkv_clip, b->dk);
         clip_back(t->v, n * d->kv_heads * desc_value_dim(d), (float)d->qkv_clip, b->dv);
     }
-    take_back(b, &l->q, x, b->dq, n, dx, false);
-    take_back(b, &l->k, x, b->dk, n, dx, true);
-    take_back(b, &l->v, x, b->dv, n, dx, true);
+    linear_back(b, &l->q, x, b->dq, n, dx, false);
+    linear_back(b, &l->k, x, b->dk, n, dx, true);
+    linear_back(b, &l->v, x, b->dv, n, dx, true);
 }
 
 // All of attention but its last linear layer, from x [tokens, dim] to t->mixed.
@@ -169,10 +158,10 @@ static void attention_again(BlockBack *b, Transformer *t, const Layer *l, int64_
 // d at what attention gives, dx at x.
 static void attention_block_back(BlockBack *b, Transformer *t, const Layer *l, int64_t layer, const Chunk *c,
                                  const float *x, const float *d, float *dx) {
-    take_back(b, &l->o, t->mixed, d, c->tokens, b->d_mixed, false);
+    linear_back(b, &l->o, t->mixed, d, c->tokens, b->d_mixed, false);
     mix_back(b, t, l, layer, c);
     place_back(b, t, l, layer, c);
-    project_back(b, t, l, x, c->tokens, dx);
+    (t->desc->latent.kv_rank ? latent_back : project_back)(b, t, l, x, c->tokens, dx);
 }
 
 // ---- a layer
@@ -205,8 +194,16 @@ static void branch_join(const Transformer *t, const Norm *before, const float *x
     if (place == NORM_THROUGH) normalize_back(before, x, n, dim, d, d, false);
 }
 
-static void parallel_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk *c, const float *x, float *d) {
-    const Layer *l = &t->layers[layer];
+// b->ffn_d, gradients at what the MLP takes, from b->branch. x: what it took.
+static bool mlp_block_back(BlockBack *b, const Transformer *t, Layer *l, const float *x, int64_t n, Error *err) {
+    if (l->experts) return experts_back(t->desc, l, x, n, b->branch, b->ffn_d, &b->experts, err);
+    mlp_back(t->desc, &l->mlp, x, n, b->branch, b->ffn_d, &b->mlp);
+    return true;
+}
+
+static bool parallel_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk *c, const float *x, float *d,
+                          Error *err) {
+    Layer *l = &t->layers[layer];
     int64_t n = c->tokens, dim = t->desc->dim;
     const float *ffn_in = t->desc->shared_norm ? b->attn_in : b->ffn_in;
     normalize(t, &l->attn_norm, x, n, dim, b->attn_in);
@@ -214,10 +211,11 @@ static void parallel_back(BlockBack *b, Transformer *t, int64_t layer, const Chu
     attention_again(b, t, l, layer, c, b->attn_in);
 
     branch_back(b, t, NULL, NULL, n, d);
-    mlp_back(t->desc, &l->mlp, ffn_in, n, b->branch, b->ffn_d, &b->mlp);
+    if (!mlp_block_back(b, t, l, ffn_in, n, err)) return false;
     attention_block_back(b, t, l, layer, c, b->attn_in, b->branch, b->attn_d);
     branch_join(t, &l->attn_norm, x, b->attn_d, n, d);
     branch_join(t, t->desc->shared_norm ? &l->attn_norm : &l->ffn_norm, x, b->ffn_d, n, d);
+    return true;
 }
 
 // b->middle and, for the norm after attention, b->attn_out.
@@ -236,16 +234,18 @@ static void middle_again(BlockBack *b, Transformer *t, const Layer *l, const flo
 }
 
 // What the norm after the MLP takes, in t->branch.
-static void mlp_again(BlockBack *b, Transformer *t, const Layer *l, const float *x, int64_t n) {
-    mlp_apply(t->desc, &l->mlp, x, n, t->branch, false, &t->mlp);
-    if (t->desc->norm_place != NORM_SUM) return;
+static bool mlp_again(BlockBack *b, Transformer *t, Layer *l, const float *x, int64_t n, Error *err) {
+    if (!mlp_run(t, l, x, n, false, t->branch, false, err)) return false;
+    if (t->desc->norm_place != NORM_SUM) return true;
     memcpy(b->ffn_in, t->branch, (size_t)(n * t->desc->dim) * sizeof *x);
     memcpy(t->branch, b->middle, (size_t)(n * t->desc->dim) * sizeof *x);
     branch_add(t, b->ffn_in, n, t->branch);
+    return true;
 }
 
-static void serial_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk *c, const float *x, float *d) {
-    const Layer *l = &t->layers[layer];
+static bool serial_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk *c, const float *x, float *d,
+                        Error *err) {
+    Layer *l = &t->layers[layer];
     NormPlace place = t->desc->norm_place;
     bool before = norms_before(place), after = norms_after(place) || place == NORM_SUM;
     int64_t n = c->tokens, dim = t->desc->dim;
@@ -255,19 +255,19 @@ static void serial_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk
     attention_again(b, t, l, layer, c, attn_in);
     middle_again(b, t, l, x, attn_in, n);
     if (before) normalize(t, &l->ffn_norm, b->middle, n, dim, b->ffn_in);
-    if (after) mlp_again(b, t, l, ffn_in, n);
+    if (after && !mlp_again(b, t, l, ffn_in, n, err)) return false;
 
     branch_back(b, t, &l->ffn_post_norm, t->branch, n, d);
-    mlp_back(t->desc, &l->mlp, ffn_in, n, b->branch, b->ffn_d, &b->mlp);
+    if (!mlp_block_back(b, t, l, ffn_in, n, err)) return false;
     branch_join(t, &l->ffn_norm, b->middle, b->ffn_d, n, d);
 
     branch_back(b, t, &l->attn_post_norm, b->attn_out, n, d);
     attention_block_back(b, t, l, layer, c, attn_in, b->branch, b->attn_d);
     branch_join(t, &l->attn_norm, x, b->attn_d, n, d);
+    return true;
 }
 
-bool block_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk *c, const float *x, float *d) {
+bool block_back(BlockBack *b, Transformer *t, int64_t layer, const Chunk *c, const float *x, float *d, Error *err) {
     b->watch->first = c->first;
-    (t->desc->parallel ? parallel_back : serial_back)(b, t, layer, c, x, d);
-    return !b->watch->failed;
+    return (t->desc->parallel ? parallel_back : serial_back)(b, t, layer, c, x, d, err) && !b->watch->failed;
 }

@@ -217,8 +217,7 @@ static bool encode_word(const Bpe *bpe, BpeWork *work, const char *text, size_t 
     for (size_t i = 0; i < work->symbol_count; i++)
         if (work->symbols[i].id >= 0 && !id_list_add(out, work->symbols[i].id, err)) return false;
     const int32_t *ids = out->items ? out->items + start : NULL; // none where all of it is unknown and vanishes
-    return size > MAX_WORD_BYTES ||
-           word_cache_add(&work->cache, text, size, hash, ids, out->count - start, err);
+    return size > MAX_WORD_BYTES || word_cache_add(&work->cache, text, size, hash, ids, out->count - start, err);
 }
 
 // Whether two neighbouring characters can never end up in one token: no merge's left side ends with the one while its

@@ -34,22 +34,32 @@ static void activate_back(const ModelDesc *d, float *x, float *up, const float *
     }
 }
 
-void mlp_back(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, const float *dy, float *dx, MlpBack *b) {
+void mlp_back_begin(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, MlpBack *b) {
     bool gated = mlp->gate.weight;
     int64_t width = tensor_rows(mlp->up.weight);
-    const Linear *first = gated ? &mlp->gate : &mlp->up;
     float *gate = b->forward->gate, *up = gated ? b->forward->up : NULL;
-    linear_apply(first, x, n, gate, false, b->forward->panel);
+    linear_apply(gated ? &mlp->gate : &mlp->up, x, n, gate, false, b->forward->panel);
     if (gated) linear_apply(&mlp->up, x, n, up, false, b->forward->panel);
     memcpy(b->hidden, gate, (size_t)(n * width) * sizeof *gate);
     mlp_activate(d, b->hidden, up, n, width);
+}
 
+void mlp_back_end(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, const float *dy, float *dx,
+                  MlpBack *b) {
+    bool gated = mlp->gate.weight;
+    const Linear *first = gated ? &mlp->gate : &mlp->up;
+    float *gate = b->forward->gate, *up = gated ? b->forward->up : NULL;
     watch_linear(b->watch, &mlp->down, b->hidden, dy, n);
     linear_apply_back(&mlp->down, dy, n, b->hidden, false, b->panel);
-    activate_back(d, gate, up, b->hidden, n, width);
+    activate_back(d, gate, up, b->hidden, n, tensor_rows(mlp->up.weight));
     watch_linear(b->watch, first, x, gate, n);
     linear_apply_back(first, gate, n, dx, false, b->panel);
     if (!gated) return;
     watch_linear(b->watch, &mlp->up, x, up, n);
     linear_apply_back(&mlp->up, up, n, dx, true, b->panel);
+}
+
+void mlp_back(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, const float *dy, float *dx, MlpBack *b) {
+    mlp_back_begin(d, mlp, x, n, b);
+    mlp_back_end(d, mlp, x, n, dy, dx, b);
 }

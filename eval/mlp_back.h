@@ -17,4 +17,10 @@ void mlp_back_free(MlpBack *b);
 // d [n, dim] is the gradient at what mlp_apply gives for x [n, dim]; dx [n, dim] becomes that at x.
 void mlp_back(const ModelDesc *desc, const Mlp *mlp, const float *x, int64_t n, const float *d, float *dx, MlpBack *b);
 
+// The same in two steps: what the MLP computes on the way forward, b->hidden [n, its hidden width] among it, which its
+// last linear layer takes; and from there back.
+void mlp_back_begin(const ModelDesc *desc, const Mlp *mlp, const float *x, int64_t n, MlpBack *b);
+void mlp_back_end(const ModelDesc *desc, const Mlp *mlp, const float *x, int64_t n, const float *d, float *dx,
+                  MlpBack *b);
+
 #endif

@@ -39,21 +39,27 @@ static bool open_ends(Transformer *t, Error *err) {
 }
 
 // The most memory that any of the weights needs as a panel.
-static size_t largest_panel(const Model *m) {
-    size_t most = 0;
+size_t transformer_panel(const Model *m, size_t (*bytes_of)(int64_t rows, int64_t cols)) {
+    const ModelDesc *d = &m->desc;
+    int64_t joined = d->latent.split ? d->heads * (d->head_dim - desc_rope_dims(d) + desc_value_dim(d)) : 0;
+    size_t most = joined ? bytes_of(joined, d->latent.kv_rank) : 0; // of its own in memory, no tensor of the model
     for (size_t i = 0; i < m->tensor_count; i++) {
         const Tensor *t = &m->tensors[i];
-        size_t bytes = t->dims == 2 ? linear_panel_bytes(tensor_rows(t), tensor_cols(t)) : 0;
+        size_t bytes = t->dims == 2 ? bytes_of(tensor_rows(t), tensor_cols(t)) : 0;
         if (bytes > most) most = bytes;
     }
     return most;
+}
+
+int64_t transformer_low(const ModelDesc *d) {
+    return d->latent.kv_rank ? max(d->latent.query_rank, d->latent.kv_rank + desc_rope_dims(d)) : 0;
 }
 
 static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
     const ModelDesc *d = t->desc;
     int64_t dv = desc_value_dim(d), q = d->heads * d->head_dim, k = d->kv_heads * d->head_dim, v = d->kv_heads * dv;
     int64_t hidden = max(d->ffn_dim, max(d->experts.ffn_dim, d->experts.shared_dim));
-    int64_t low = d->latent.kv_rank ? max(d->latent.query_rank, d->latent.kv_rank + desc_rope_dims(d)) : 0;
+    int64_t low = transformer_low(d);
     int64_t wide = d->latent.kv_rank ? d->heads * (d->head_dim - desc_rope_dims(d) + dv) : 0;
     int64_t width = 2 * d->dim + q + d->heads * dv + k + v + low + wide + 2 * hidden;
     if (d->experts.count) width += 2 * d->dim + d->experts.count + 3 * d->experts.used;
@@ -73,7 +79,7 @@ static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
         {&t->low, n, sizeof(float) * (size_t)low},
         {&t->wide, n, sizeof(float) * (size_t)wide},
         {&t->embedded, n, sizeof(float) * (size_t)d->embed_dim},
-        {&t->panel, 1, largest_panel(t->model)},
+        {&t->panel, 1, transformer_panel(t->model, linear_panel_bytes)},
         {&t->attention, (size_t)t->threads, sizeof(float) * attention_scratch()},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)

@@ -41,7 +41,7 @@ static bool walk_init(Walk *w, bool back, Error *err) {
     const Window *last = &w->windows->items[w->windows->count - 1];
     w->tokens = last->start + last->length;
     w->watch = (Watch){.observer = w->observer, .err = err};
-    if (!windows_check(w->windows, d->vocab, err) || (back && !block_back_check(w->model, err))) return false;
+    if (!windows_check(w->windows, d->vocab, err)) return false;
     w->t = transformer_new(w->model, w->windows->longest, min(w->tokens, CHUNK), err);
     w->spans = mem_alloc(w->windows->count, sizeof *w->spans, err);
     w->x = mem_alloc((size_t)w->tokens, sizeof *w->x * (size_t)d->dim, err);
@@ -167,7 +167,7 @@ static bool layer_walk_back(Walk *w, int64_t layer, Error *err) {
     for (size_t s = 0; s < w->windows->count;) {
         Chunk c = chunk_at(w, s);
         const float *x = activations_read(w->inputs, layer, c.first, c.tokens, w->input, err);
-        if (!x || !block_back(&w->back, w->t, layer, &c, x, w->x + c.first * dim)) return false;
+        if (!x || !block_back(&w->back, w->t, layer, &c, x, w->x + c.first * dim, err)) return false;
         progress_steps(w, c.tokens, 2);
         s += c.count;
     }

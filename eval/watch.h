@@ -15,6 +15,7 @@ typedef struct Watch {
 // gradient NULL on the way forward. Nothing where watch is NULL.
 static inline void watch_linear(Watch *watch, const Linear *layer, const float *x, const float *gradient, int64_t n) {
     if (!watch || watch->failed || !watch->observer->linear || !n) return;
+    if (!layer->weight->name) return; // put together in memory from others (latent attention's kv_b out of GGUF)
     LinearSeen seen = {layer->weight, x, gradient, n, watch->first};
     watch->failed = !watch->observer->linear(watch->observer->context, &seen, watch->err);
 }
