@@ -3,9 +3,10 @@
 
     scripts/autoround_model.py MODEL_DIR CALIBRATION_TEXT OUT_DIR ITERATIONS [WINDOWS [CTX [BATCH]]]
 
-OUT_DIR becomes a directory in GPTQ's packing, which nibble reads exactly (as q4_0): embedding and norms stay as they were.
-scripts/quality_curve.py takes it as OTHERS="AutoRound=OUT_DIR". Needs torch, transformers and auto-round.
+OUT_DIR becomes a directory in GPTQ's packing, which nibble reads exactly (as q4_0); embedding and norms stay as they were.
+scripts/quality_curve.py takes it as OTHERS="AutoRound=OUT_DIR". Needs torch, transformers and auto-round. Environment: THREADS=2
 """
+import os
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ def main():
         sys.exit(__doc__)
     model_dir, text, out, iterations = sys.argv[1:5]
     windows, ctx, batch = [int(a) for a in sys.argv[5:8]] + [128, 512, 8][len(sys.argv) - 5:]
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     ids = tokenizer(Path(text).read_text(encoding="utf-8"), return_tensors="pt").input_ids[0]
     if len(ids) < windows * ctx:
