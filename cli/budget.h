@@ -14,12 +14,14 @@ typedef enum BudgetKind {
 
 typedef struct Budget {
     BudgetKind kind;
-    const char *text; // as given: "86MiB"
+    const char *text;   // as given: "86MiB"
+    const char *option; // what the command calls it; NULL: as budget_name does
     double bits;
     uint64_t bytes;
     int64_t context;
 } Budget;
 
-const char *budget_name(BudgetKind kind); // of its option: "file-size"
+const char *budget_name(BudgetKind kind);        // "file-size"
+const char *budget_option(const Budget *budget); // for messages, without dashes
 
 #endif

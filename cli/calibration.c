@@ -1,6 +1,6 @@
 #include "cli/calibration.h"
 
-#include "cli/calibration_windows.h"
+#include "cli/text_windows.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "formats/fingerprint.h"
@@ -131,25 +131,28 @@ static Stats *open_there(const Model *model, const char *path, Error *err) {
     return imatrix_is(path) ? imatrix_read(path, model->desc.experts.count, err) : stats_open(path, err);
 }
 
-Stats *calibration_get(const Model *model, QuantOptions *o, Error *err) {
-    Windows windows = {0};
-    Stats *stats = NULL;
-    bool there = o->stats && file_exists(o->stats), ok = true;
-    int64_t limit = o->calib_windows ? o->calib_windows : CALIBRATION_WINDOWS;
-    const char *text = o->calib && strcmp(o->calib, "default") != 0 ? o->calib : NULL;
-    if (!there && !o->calib) {
-        error_set(err, "%s: is not there; --calib TEXT --stats %s makes it", o->stats, o->stats);
-        return NULL;
-    }
-    if (o->calib) ok = calibration_windows(model, text, 0, limit, CALIBRATION_LEAST, &windows, err);
-    if (ok) stats = there ? open_there(model, o->stats, err) : capture_now(model, o, &windows, err);
+bool calibration_windows(const Model *model, const QuantOptions *o, Windows *windows, Error *err) {
+    *windows = (Windows){0};
+    if (!o->calib)
+        return (o->stats && file_exists(o->stats)) ||
+               error_set(err, "%s: is not there; --calib TEXT --stats %s makes it", o->stats, o->stats);
+    const TextWindows asked = {
+        .path = strcmp(o->calib, "default") == 0 ? NULL : o->calib,
+        .limit = o->calib_windows ? o->calib_windows : CALIBRATION_WINDOWS,
+        .least = CALIBRATION_LEAST,
+    };
+    return text_windows(model, &asked, windows, err);
+}
+
+Stats *calibration_get(const Model *model, QuantOptions *o, const Windows *windows, Error *err) {
+    bool there = o->stats && file_exists(o->stats);
+    Stats *stats = there ? open_there(model, o->stats, err) : capture_now(model, o, windows, err);
     if (stats && !o->method_given && stats_info(stats)->kind < STATS_FISHER)
         o->method = stats_info(stats)->kind == STATS_IMPORTANCE ? METHOD_IMPORTANCE : METHOD_GPTQ;
-    if (stats && there && !check(stats, model, o, o->calib ? &windows : NULL, err)) {
+    if (stats && there && !check(stats, model, o, windows->count ? windows : NULL, err)) {
         stats_close(stats);
         stats = NULL;
     }
-    windows_free(&windows);
     return stats;
 }
 

@@ -10,10 +10,14 @@ enum { CALIBRATION_WINDOWS = 64, CALIBRATION_LEAST = 2 }; // windows, unless ask
 
 bool calibration_asked(const QuantOptions *o);
 
-// --stats FILE that is there is read, and must be of this model, of what --method needs and, with --calib, of that
-// text; else the text (the carried one for --calib -default-) is captured, into --stats FILE where that is given.
-// A --method that was not given becomes what a file's statistics allow. NULL with a message.
-Stats *calibration_get(const Model *model, QuantOptions *o, Error *err);
+// The windows of --calib's text (the carried one for "default"); none where there is only --stats FILE, which then must
+// be there.
+bool calibration_windows(const Model *model, const QuantOptions *o, Windows *windows, Error *err);
+
+// --stats FILE that is there is read, and must be of this model, of what --method needs and, where there are windows,
+// of these; else they are captured, into --stats FILE where that is given. A --method that was not given becomes what a
+// file's statistics allow. NULL with a message.
+Stats *calibration_get(const Model *model, QuantOptions *o, const Windows *windows, Error *err);
 
 // How to round by them.
 Rounding calibration_rounding(const Stats *stats, const QuantOptions *o);

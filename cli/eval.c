@@ -115,7 +115,7 @@ static int run(int argc, char **argv) {
     if (ok) tokenizers_compare(models, count);
     ok = ok &&
          (tokens ? windows_of_tokens(&windows, &err)
-                 : text_windows(models[0], &(TextWindows){text, ctx, stride, limit}, &windows, &err)) &&
+                 : text_windows(models[0], &(TextWindows){text, ctx, stride, limit, 0}, &windows, &err)) &&
          evaluate((const Model *const *)models, count, &windows, &evaluation, &err) && print_report(&evaluation, &err);
     evaluation_free(&evaluation);
     windows_free(&windows);

@@ -1,18 +1,16 @@
 // nibble export: a model to the engines that people run.
+#include "cli/cast_kernels.h"
 #include "cli/cli.h"
+#include "cli/output_name.h"
 #include "convert/export.h"
 #include "convert/open.h"
 #include "core/size.h"
 #include "quant/groups.h"
-#include "quant/kernels/kernels.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 typedef enum Target { TO_GGUF, TO_HF, TO_COMPRESSED_TENSORS, TO_GPTQ, TO_UNKNOWN } Target;
-
-static void widen(DType from, const void *src, float *dst, int64_t n) { kernels_get()->to_f32[from](src, dst, n); }
-static void narrow(DType to, const float *src, void *dst, int64_t n) { kernels_get()->from_f32[to](src, dst, n); }
 
 // By --to, else by what the output is called.
 static Target target_of(const char *to, const char *output) {
@@ -23,13 +21,6 @@ static Target target_of(const char *to, const char *output) {
     if (to) return TO_UNKNOWN;
     if (n > 5 && strcasecmp(output + n - 5, ".gguf") == 0) return TO_GGUF;
     return (n && output[n - 1] == '/') || file_is_directory(output) ? TO_HF : TO_UNKNOWN;
-}
-
-static bool check_output(const Model *model, const char *output, Error *err) {
-    for (size_t i = 0; i < model->map_count; i++)
-        if (file_same(model->maps[i]->path, output))
-            return error_set(err, "%s: is the model that is read; name another output with -o", output);
-    return true;
 }
 
 static void report(const char *output, const ExportOptions *o, const ExportResult *r, double seconds) {
@@ -56,7 +47,7 @@ static int export(const char *path, const char *output, Target target, const Exp
     ExportResult result = {0};
     double start = log_seconds();
     Model *model = model_open(path, &err);
-    bool ok = model && check_output(model, output, &err) &&
+    bool ok = model && output_check(model, output, &err) &&
               (target == TO_GGUF ? model_export_gguf(model, output, options, &result, &err)
                                  : model_export_hf(model, output, options, &result, &err));
     if (ok) report(output, options, &result, log_seconds() - start);
@@ -80,7 +71,7 @@ static const char *check_pack(Target target, const ExportPack *pack, const Expor
 
 static int run(int argc, char **argv) {
     const char *output = NULL, *to = NULL, *dtype = NULL, *split = NULL;
-    ExportOptions o = {.kernels = {widen, narrow}};
+    ExportOptions o = {.kernels = cast_kernels};
     int64_t bits = 0, group = 0;
     bool asymmetric = false;
     ExportPack pack = {.round = groups_round};

@@ -10,15 +10,24 @@
 #include <string.h>
 #include <unistd.h>
 
-static const Command *const commands[] = {
-    &command_convert, &command_quant, &command_eval, &command_generate, &command_tokenize,
-    &command_export,  &command_stats, &command_info, &command_verify,   NULL};
+static const Command *const commands[] = {&command_fit,
+                                          &command_convert,
+                                          &command_quant,
+                                          &command_eval,
+                                          &command_generate,
+                                          &command_tokenize,
+                                          &command_export,
+                                          &command_stats,
+                                          &command_info,
+                                          &command_verify,
+                                          NULL};
 
 static void print_help(FILE *to) {
     fprintf(to, "nibble " NIBBLE_VERSION ": shrink a downloaded language model and measure what it cost\n\n"
                 "Usage: nibble COMMAND ...\n\nCommands:\n");
     for (int i = 0; commands[i]; i++) fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nExamples:\n"
+                "  nibble fit ./SmolLM2-135M --size 86MiB\n"
                 "  nibble convert ./SmolLM2-135M -o smol.nib\n"
                 "  nibble quant smol.nib -o smol-q4.nib --type q4_0\n"
                 "  nibble eval smol.nib smol-q4.nib --text wiki.txt\n"

@@ -1,9 +1,10 @@
-// nibble quant: options in (cli/quant_options.h), types chosen where there is a budget (cli/quant_choose.h), a plan
-// (quant/plan.h), the streaming job (cli/quant_job.h), a report (cli/quant_report.h).
+// nibble quant: options in (cli/quant_options.h), a planned job (cli/quantize.h), the streaming job (cli/quant_job.h),
+// a report (cli/quant_report.h).
 #include "cli/calibration.h"
-#include "cli/quant_job.h"
+#include "cli/output_name.h"
 #include "cli/quant_options.h"
 #include "cli/quant_report.h"
+#include "cli/quantize.h"
 #include "convert/open.h"
 #include "core/mem.h"
 #include <stdio.h>
@@ -20,38 +21,10 @@ static void version_name(const QuantOptions *o, char buf[64]) {
     }
 }
 
-// "dir/smol.nib" and q4_0 give "smol-q4_0.nib" in the current directory. Free with mem_free.
-static char *default_output(const char *model, const QuantOptions *o, Error *err) {
+static char *output_of(const char *model, const QuantOptions *o, Error *err) {
     char version[64];
-    size_t end = strlen(model);
-    while (end > 1 && model[end - 1] == '/') end--;
-    size_t start = end;
-    while (start > 0 && model[start - 1] != '/') start--;
-    if (end - start > 4 && strncmp(model + end - 4, ".nib", 4) == 0) end -= 4;
-    size_t size = end - start + 80;
-    char *path = mem_alloc(size, 1, err);
     version_name(o, version);
-    if (path) snprintf(path, size, "%.*s-%s.nib", (int)(end - start), model + start, version);
-    return path;
-}
-
-static bool check_output(const Model *model, const char *output, Error *err) {
-    for (size_t i = 0; i < model->map_count; i++)
-        if (file_same(model->maps[i]->path, output))
-            return error_set(err, "%s: is the model that is read; choose another output with -o", output);
-    return true;
-}
-
-// What becomes of each tensor: job->plan, and where there is a budget, job->choice.
-static bool plan(QuantJob *job, QuantOptions *o, const Stats *stats, PlanEntry *entries, Choice *choice, Error *err) {
-    const Model *model = job->model;
-    if (o->budget.kind) {
-        if (!choice_make(model, o, stats, choice, err)) return false;
-        o->request.types = choice->types;
-        job->choice = choice;
-    }
-    return plan_make(&o->request, model->tensors, model->tensor_count, entries, err) ||
-           error_prefix(err, "%s", model->path);
+    return o->output ? mem_text(o->output, strlen(o->output), err) : output_name(model, version, ".nib", err);
 }
 
 static bool report_done(const QuantJob *job, const QuantOptions *o, double start, Error *err) {
@@ -64,40 +37,29 @@ static bool report_done(const QuantJob *job, const QuantOptions *o, double start
     return ok;
 }
 
+static Stats *statistics(const Model *model, QuantOptions *o, Error *err) {
+    Windows windows;
+    Stats *stats = calibration_windows(model, o, &windows, err) ? calibration_get(model, o, &windows, err) : NULL;
+    windows_free(&windows);
+    return stats;
+}
+
 static int quantize(const char *path, QuantOptions *o) {
     Error err = {0};
-    int code = EXIT_FAILED;
     double start = log_seconds();
-    PlanEntry *entries = NULL;
-    int64_t *cleared = NULL;
-    int *retries = NULL;
-    Choice choice = {0};
-    Rounding rounding;
+    Quantization q = {0};
     Stats *stats = NULL;
-    char *output = o->output ? mem_text(o->output, strlen(o->output), &err) : default_output(path, o, &err);
+    char *output = output_of(path, o, &err);
     Model *model = output ? model_open(path, &err) : NULL;
-    if (model) entries = mem_alloc(model->tensor_count, sizeof *entries, &err);
-    if (entries) cleared = mem_alloc(model->tensor_count, sizeof *cleared, &err);
-    if (cleared) retries = mem_alloc(model->tensor_count, sizeof *retries, &err);
-    if (!retries || !check_output(model, output, &err)) goto done;
-    if (calibration_asked(o) && !(stats = calibration_get(model, o, &err))) goto done;
-    QuantJob job = {model, output, &o->request, entries, o->allow_nonfinite, cleared, .retries = retries};
-    if (o->method != METHOD_RTN) {
-        rounding = calibration_rounding(stats, o);
-        job.rounding = &rounding;
-    }
-    if (!plan(&job, o, stats, entries, &choice, &err)) goto done;
-    if ((o->dry_run || quant_job_run(&job, &err)) && report_done(&job, o, start, &err)) code = EXIT_DONE;
-done:
-    if (err.text[0]) fail(&err);
-    choice_free(&choice);
+    bool ok = model && output_check(model, output, &err);
+    if (ok && calibration_asked(o)) ok = (stats = statistics(model, o, &err)) != NULL;
+    ok = ok && quantization_plan(&q, model, output, o, stats, &err) && (o->dry_run || quant_job_run(&q.job, &err)) &&
+         report_done(&q.job, o, start, &err);
+    quantization_free(&q);
     stats_close(stats);
-    mem_free(entries);
-    mem_free(cleared);
-    mem_free(retries);
     mem_free(output);
     model_free(model);
-    return code;
+    return ok ? EXIT_DONE : fail(&err);
 }
 
 static int run(int argc, char **argv) {

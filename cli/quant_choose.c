@@ -287,16 +287,23 @@ static bool budget_bytes(const Chooser *c, uint64_t *bytes, Error *err) {
         if (!engine_memory(&c->model->desc, b->context, e, err)) return false;
         used = e->cache + e->compute + e->margin;
         if (used >= b->bytes)
-            return error_set(
-                err,
-                "--fit %s: at a context of %lld engines need %s for their cache, %s to compute in and some "
-                "for themselves, %s in all without the weights; give less context or more memory",
-                b->text, (long long)b->context, size_text(e->cache, cache), size_text(e->compute, compute),
-                size_text(used, all));
+            return error_set(err,
+                             "--%s %s: at a context of %lld engines need %s for their cache, %s to compute in and some "
+                             "for themselves, %s in all without the weights; give less context or more memory",
+                             budget_option(b), b->text, (long long)b->context, size_text(e->cache, cache),
+                             size_text(e->compute, compute), size_text(used, all));
         *bytes = b->bytes - used;
         return true;
     default: *bytes = b->bytes; return true;
     }
+}
+
+// What the tensors take as they are.
+static uint64_t source_bytes(const Chooser *c) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < c->model->tensor_count; i++)
+        bytes += counted_bytes(c, &c->model->tensors[i], c->model->tensors[i].type);
+    return bytes;
 }
 
 // "4.5 bits" or "85.71 MiB": bytes as the budget's own option would say them.
@@ -315,9 +322,7 @@ static bool check_range(const Chooser *c, uint64_t bytes, Error *err) {
     Choice *o = c->out;
     char asked[32], smallest[32], largest[32], source[32];
     bool size = b->kind == BUDGET_BITS || b->kind == BUDGET_SIZE;
-    uint64_t now = 0;
-    for (size_t i = 0; i < c->model->tensor_count; i++)
-        now += counted_bytes(c, &c->model->tensors[i], c->model->tensors[i].type);
+    uint64_t now = source_bytes(c);
     in_its_words(c, bytes, asked);
     in_its_words(c, o->smallest, smallest);
     in_its_words(c, o->largest, largest);
@@ -326,11 +331,11 @@ static bool check_range(const Chooser *c, uint64_t bytes, Error *err) {
         return error_set(err,
                          "%s: --%s leaves %s for the tensors, below the smallest possible: they take %s to %s with the "
                          "types %s",
-                         c->model->path, budget_name(b->kind), asked, smallest, largest,
+                         c->model->path, budget_option(b), asked, smallest, largest,
                          c->options->allow_given ? "of --allow" : "that engines run fast");
     if (size && bytes > now)
         return error_set(err, "%s: --%s: %s is above what it has now, %s; from %s on it can be made smaller",
-                         c->model->path, budget_name(b->kind), asked, source, smallest);
+                         c->model->path, budget_option(b), asked, source, smallest);
     return true;
 }
 
@@ -408,6 +413,13 @@ bool choice_make(const Model *model, const QuantOptions *options, const Stats *s
     mem_free(c.choices);
     mem_free(c.types);
     return ok;
+}
+
+bool choice_range(const Model *model, const QuantOptions *options, uint64_t *asked, uint64_t *now, Error *err) {
+    Choice none = {.budget = &options->budget};
+    const Chooser c = {.model = model, .options = options, .out = &none};
+    *now = source_bytes(&c);
+    return budget_bytes(&c, asked, err);
 }
 
 void choice_free(Choice *choice) {

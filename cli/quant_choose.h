@@ -25,4 +25,8 @@ typedef struct Choice {
 bool choice_make(const Model *model, const QuantOptions *options, const Stats *stats, Choice *out, Error *err);
 void choice_free(Choice *choice);
 
+// Before anything is chosen: the bytes of tensors that the budget comes to, and what they take as they are, both as the
+// budget counts them.
+bool choice_range(const Model *model, const QuantOptions *options, uint64_t *asked, uint64_t *now, Error *err);
+
 #endif

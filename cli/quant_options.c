@@ -5,14 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-// Texts as they were given; NULL: they were not.
-typedef struct Given {
-    const char *type, *embed_type, *output_type, *fallback, *size, *file_size, *fit, *allow, *method;
-    OptionList only;
-    double bits;
-    int64_t context, seed;
-} Given;
-
 static const char *const method_names[METHOD_COUNT] = {"rtn", "importance", "gptq", "fisher"};
 
 const char *quant_method_name(QuantMethod method) { return method_names[method]; }
@@ -32,7 +24,7 @@ static bool read_rule(const char *text, PlanRule *rule, Error *err) {
     return rule->pattern != NULL;
 }
 
-static bool read_request(const Given *g, QuantOptions *o, Error *err) {
+static bool read_request(const QuantGiven *g, QuantOptions *o, Error *err) {
     PlanRequest *q = &o->request;
     if (!read_type("type", g->type ? g->type : "q8_0", &q->type, err)) return false;
     // Whoever asks for f16 wants it for all; the embedding and the head are worth 8 bits beside smaller blocks.
@@ -50,23 +42,24 @@ static bool read_request(const Given *g, QuantOptions *o, Error *err) {
 
 // ---- budgets
 
-static bool read_size(BudgetKind kind, const char *text, Budget *b, Error *err) {
+static bool read_size(BudgetKind kind, const char *option, const char *text, Budget *b, Error *err) {
     if (!text) return true;
-    if (b->kind) return error_set(err, "--%s and --%s: give one of them", budget_name(b->kind), budget_name(kind));
-    *b = (Budget){.kind = kind, .text = text};
+    if (b->kind) return error_set(err, "--%s and --%s: give one of them", budget_option(b), option);
+    *b = (Budget){.kind = kind, .text = text, .option = option};
     if (size_parse(text, &b->bytes) && b->bytes) return true;
-    return error_set(err, "--%s %s: is not a size such as 86MiB or 8GiB", budget_name(kind), text);
+    return error_set(err, "--%s %s: is not a size such as 86MiB or 8GiB", option, text);
 }
 
-static bool read_budget(const Given *g, Budget *b, Error *err) {
-    static const char missing[] = "--fit needs --ctx N: the context that the model is to run at";
+static bool read_budget(const QuantGiven *g, Budget *b, Error *err) {
     if (g->bits > 0) *b = (Budget){.kind = BUDGET_BITS, .bits = g->bits};
-    if (!read_size(BUDGET_SIZE, g->size, b, err) || !read_size(BUDGET_FILE, g->file_size, b, err) ||
-        !read_size(BUDGET_FIT, g->fit, b, err))
+    if (!read_size(BUDGET_SIZE, "size", g->size, b, err) ||
+        !read_size(BUDGET_FILE, "file-size", g->file_size, b, err) ||
+        !read_size(BUDGET_FIT, g->fit_option, g->fit, b, err))
         return false;
     b->context = g->context;
-    if (b->kind == BUDGET_FIT && !b->context) return error_set(err, "%s", missing);
-    if (b->kind != BUDGET_FIT && b->context) return error_set(err, "--ctx is for --fit alone");
+    if (b->kind == BUDGET_FIT && !b->context)
+        return error_set(err, "--%s needs --ctx N: the context that the model is to run at", g->fit_option);
+    if (b->kind != BUDGET_FIT && b->context) return error_set(err, "--ctx is for --%s alone", g->fit_option);
     const char *by_name = g->type ? "type" : g->embed_type ? "embed-type" : g->output_type ? "output-type" : NULL;
     if (b->kind && by_name)
         return error_set(err, "--%s and --%s: types are chosen to a budget or asked for by name; --only asks for some",
@@ -119,7 +112,7 @@ static bool read_method(const char *text, QuantOptions *o, Error *err) {
     return error_set(err, "--method %s: must be rtn, importance, gptq or fisher", text);
 }
 
-static bool read_calibration(const Given *g, QuantOptions *o, Error *err) {
+static bool read_calibration(const QuantGiven *g, QuantOptions *o, Error *err) {
     if (!read_method(g->method, o, err)) return false;
     if (!o->calib && (o->calib_windows || g->seed >= 0))
         return error_set(err, "--%s is for --calib TEXT", o->calib_windows ? "calib-windows" : "seed");
@@ -129,13 +122,13 @@ static bool read_calibration(const Given *g, QuantOptions *o, Error *err) {
     return true;
 }
 
-static bool read_given(const Given *g, QuantOptions *o, Error *err) {
+bool quant_options_read(const QuantGiven *g, QuantOptions *o, Error *err) {
     return read_request(g, o, err) && read_budget(g, &o->budget, err) && read_allow(g->allow, o, err) &&
            read_calibration(g, o, err);
 }
 
 int quant_options_parse(QuantOptions *o, int argc, char **argv, const char **model) {
-    Given g = {.seed = -1};
+    QuantGiven g = {.fit_option = "fit", .seed = -1};
     *o = (QuantOptions){0};
     const Option options[] = {
         {"output", 'o', OPT_TEXT, &o->output, "FILE", "the .nib to write (default: MODEL-TYPE.nib in this directory)",
@@ -177,7 +170,7 @@ int quant_options_parse(QuantOptions *o, int argc, char **argv, const char **mod
     if (code >= 0) return code;
     if (operands != 1) return usage_error(&command_quant, operands ? "one MODEL at a time" : "which MODEL?");
     *model = argv[0];
-    return read_given(&g, o, &err) ? -1 : usage_error(&command_quant, "%s", err.text);
+    return quant_options_read(&g, o, &err) ? -1 : usage_error(&command_quant, "%s", err.text);
 }
 
 void quant_options_free(QuantOptions *o) {

@@ -35,6 +35,18 @@ typedef struct QuantOptions {
     int64_t seed;
 } QuantOptions;
 
+// Texts as they were given; NULL: they were not.
+typedef struct QuantGiven {
+    const char *type, *embed_type, *output_type, *fallback, *size, *file_size, *fit, *allow, *method;
+    const char *fit_option; // what the command calls `fit`, for messages
+    OptionList only;
+    double bits;
+    int64_t context, seed; // 0, -1
+} QuantGiven;
+
+// Checks them against each other and fills in the rest of o, which has what is not in `given`.
+bool quant_options_read(const QuantGiven *given, QuantOptions *o, Error *err);
+
 // Returns -1 to go on, with the model's path in *model, else the exit code. Free with quant_options_free either way.
 int quant_options_parse(QuantOptions *o, int argc, char **argv, const char **model);
 void quant_options_free(QuantOptions *o);

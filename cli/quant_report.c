@@ -293,6 +293,11 @@ static void print_names(const QuantJob *job, bool damped) {
             printf("  %s%s\n", job->model->tensors[i].name, ++named == NAMED && count > NAMED ? " ..." : "");
 }
 
+void quant_report_notes(const QuantJob *job) {
+    print_cleared(job);
+    if (job->rounding) print_names(job, true);
+}
+
 void quant_report_print(const QuantReport *r) {
     const QuantJob *job = r->job;
     TypeCount counts[DT_COUNT];
@@ -307,11 +312,8 @@ void quant_report_print(const QuantReport *r) {
     printf("%-7s %7zu  %10s  %.2f bits per weight (before: %s, %.2f)\n", "all", job->model->tensor_count,
            size_text(total, text), bits_per_weight(job), size_text(source, before), model_bits_per_weight(job->model));
     print_fallbacks(job);
-    print_cleared(job);
-    if (job->rounding) {
-        print_names(job, false);
-        print_names(job, true);
-    }
+    if (job->rounding) print_names(job, false);
+    quant_report_notes(job);
     if (job->choice) print_choice(job->choice);
     if (r->file_bytes) printf("%s: %s in %.2f s\n", job->output, size_text(r->file_bytes, text), r->seconds);
 }

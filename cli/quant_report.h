@@ -14,6 +14,7 @@ typedef struct QuantReport {
 cJSON *quant_report_step(const QuantJob *job);
 
 void quant_report_print(const QuantReport *r); // to stdout
+void quant_report_notes(const QuantJob *job);  // the part of it that is known when the job is done
 
 // The report as JSON; NULL when memory is out.
 cJSON *quant_report_json(const QuantReport *r);

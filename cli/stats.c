@@ -55,7 +55,7 @@ static bool gather(const char *path, CaptureOptions *o, Error *err) {
     Windows windows = {0};
     Stats *stats = NULL;
     Model *model = model_open(path, err);
-    if (model && text_windows(model, &(TextWindows){calib, ctx, 0, windows_limit}, &windows, err))
+    if (model && text_windows(model, &(TextWindows){calib, ctx, 0, windows_limit, 0}, &windows, err))
         stats = capture(model, &windows, o, err);
     bool ok = stats && (!imatrix || imatrix_write(imatrix, stats, err)) &&
               (output ? report(stats, output, err) : report(stats, imatrix, err));

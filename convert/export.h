@@ -43,6 +43,9 @@ typedef struct ExportResult {
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err);
 
+// Whether the model has a GGUF form; else the message says why not. Writes nothing.
+bool model_gguf_possible(const Model *model, const ExportOptions *options, Error *err);
+
 // Makes the directory, which must not be there yet or be empty: weights under the names that transformers gives them,
 // fused and stacked as there, and the kept files as they were, but for the type of the weights in config.json and what
 // is not a language model's in it. Blocks are dequantized, to bf16 where no type is given.

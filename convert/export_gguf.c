@@ -311,26 +311,42 @@ static bool is_yarn_rounded(const Job *job) {
     return (job->arch->keys & GGUF_YARN_ROUNDED) && r->scaling == ROPE_YARN && !r->truncate;
 }
 
+// Everything but the files.
+static bool prepare(Job *job, Error *err) {
+    bool ok = find_architecture(job, err) && make_description(job, err) && add_items(job, err);
+    ok = ok && (job->from_gguf ? copy_meta : add_meta)(job, err);
+    ok = ok && (!job->meta.failed || error_set(err, "out of memory"));
+    return ok && plan_files(job, err);
+}
+
+static void job_free(Job *job) {
+    gguf_meta_free(&job->meta);
+    mem_free(job->split.starts);
+    mem_free(job->rope_factors);
+    for (size_t i = 0; i < job->pair_count; i++) latent_pair_free(&job->pairs[i]);
+    mem_free(job->pairs);
+    mem_free(job->desc);
+    regroup_free(&job->groups);
+    mem_free(job->tensors);
+    mem_free(job->items);
+}
+
 bool model_export_gguf(const Model *model, const char *path, const ExportOptions *options, ExportResult *result,
                        Error *err) {
     Job job = {.model = model, .options = options};
-    bool ok = find_architecture(&job, err) && make_description(&job, err) && add_items(&job, err);
-    ok = ok && (job.from_gguf ? copy_meta : add_meta)(&job, err);
-    ok = ok && (!job.meta.failed || error_set(err, "out of memory"));
-    ok = ok && plan_files(&job, err) && write_all(&job, path, err);
+    bool ok = prepare(&job, err) && write_all(&job, path, err);
     if (ok)
         *result = (ExportResult){.files = job.split.count,
                                  .tensors = job.count,
                                  .bytes = job.written,
                                  .yarn_rounded = is_yarn_rounded(&job)};
-    gguf_meta_free(&job.meta);
-    mem_free(job.split.starts);
-    mem_free(job.rope_factors);
-    for (size_t i = 0; i < job.pair_count; i++) latent_pair_free(&job.pairs[i]);
-    mem_free(job.pairs);
-    mem_free(job.desc);
-    regroup_free(&job.groups);
-    mem_free(job.tensors);
-    mem_free(job.items);
+    job_free(&job);
+    return ok;
+}
+
+bool model_gguf_possible(const Model *model, const ExportOptions *options, Error *err) {
+    Job job = {.model = model, .options = options};
+    bool ok = prepare(&job, err);
+    job_free(&job);
     return ok;
 }
