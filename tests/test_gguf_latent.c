@@ -5,7 +5,9 @@
 #include "core/heads.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "eval/block.h"
 #include "eval/evaluate.h"
+#include "eval/walk.h"
 #include "quant/kernels/kernels.h"
 #include "tests/golden_model.h"
 
@@ -163,8 +165,92 @@ static void test_scaling(void **state) {
     scaling_survives("{\"type\":\"linear\",\"factor\":4}", "its attn_scale is not there");
 }
 
+// ---- the way back
+
+typedef struct Seen {
+    float *gradient; // [tokens, dim]: at the embedding
+    int64_t width;
+    int linears; // calls
+} Seen;
+
+static bool count_linear(void *context, const LinearSeen *seen, Error *err) {
+    (void)err;
+    assert_non_null(seen->weight->name);
+    ((Seen *)context)->linears++;
+    return true;
+}
+
+static bool keep_embedding(void *context, const EmbeddingSeen *seen, Error *err) {
+    Seen *s = context;
+    (void)err;
+    s->width = tensor_cols(seen->weight);
+    memcpy(s->gradient + seen->first * s->width, seen->gradient, (size_t)(seen->n * s->width) * sizeof *s->gradient);
+    return true;
+}
+
+static void walk_back(const char *path, const Windows *windows, const int32_t *labels, Seen *seen) {
+    Error err = {0};
+    WalkOptions options = {.labels = labels, .memory = SIZE_MAX};
+    Observer observer = {.linear = count_linear, .embedding = keep_embedding, .context = seen};
+    Model *model = model_open(path, &err);
+    if (!model || !walk_backward(model, windows, &options, &observer, NULL, &err)) fail_msg("%s", err.text);
+    model_free(model);
+}
+
+// Gradients come back through keys and values put together from each head's as through the matrix that they were,
+// which alone is not seen then: one a layer.
+static void test_gradients(void **state) {
+    enum { MOST = 1 << 20 };
+    (void)state;
+    Error err = {0};
+    Windows windows;
+    static int32_t labels[1000];
+    Seen whole = {.gradient = calloc(MOST, sizeof(float))}, split = {.gradient = calloc(MOST, sizeof(float))};
+    cJSON *golden = json_read("tests/data/families/deepseek3-hub.json", 1 << 24, &err);
+    if (!golden || !whole.gradient || !split.gradient) fail_msg("%s", err.text);
+    golden_write(golden, source);
+    char *ids = golden_ids(golden);
+    assert_true(windows_parse(ids, "golden", 0, &windows, &err));
+    int64_t tokens = windows.items[windows.count - 1].start + windows.items[windows.count - 1].length;
+    assert_true(tokens <= 1000);
+    for (int64_t i = 0; i < tokens; i++) labels[i] = (int32_t)(i % 50);
+    if (!export_to(source, first, &err)) fail_msg("%s", err.text);
+    walk_back(source, &windows, labels, &whole);
+    walk_back(first, &windows, labels, &split);
+    assert_int_equal(whole.linears - split.linears,
+                     json_member(json_member(golden, "config"), "num_hidden_layers")->valueint);
+    double norm = 0, off = 0;
+    for (int64_t i = 0; i < tokens * whole.width; i++) {
+        norm += pow((double)whole.gradient[i], 2);
+        off += pow((double)(whole.gradient[i] - split.gradient[i]), 2);
+    }
+    assert_true(norm > 0 && off < 1e-8 * norm);
+    free(whole.gradient);
+    free(split.gradient);
+    windows_free(&windows);
+    free(ids);
+    cJSON_Delete(golden);
+}
+
+// What is put together may be larger than every matrix of the file; memory to multiply with it must do.
+static void test_panel(void **state) {
+    (void)state;
+    Error err = {0};
+    Model *model = model_new("m", &err);
+    assert_non_null(model);
+    model->desc.heads = model->desc.kv_heads = 64;
+    model->desc.head_dim = 96;
+    model->desc.v_head_dim = 1000;
+    model->desc.rope.dims = 32;
+    model->desc.latent = (Latent){.kv_rank = 512, .split = true};
+    assert_true(transformer_panel(model, linear_panel_bytes) >= linear_panel_bytes(64 * 1064, 512));
+    assert_true(transformer_panel(model, linear_back_bytes) >= linear_back_bytes(64 * 1064, 512));
+    model_free(model);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_scaling)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_scaling),
+                                       cmocka_unit_test(test_gradients), cmocka_unit_test(test_panel)};
     strcpy(directory, tiny_directory());
     snprintf(source, sizeof source, "%s/model", directory);
     snprintf(first, sizeof first, "%s/first.gguf", directory);
