@@ -1,6 +1,7 @@
 #include "eval/hessian_head.h"
 
 #include "core/mem.h"
+#include "eval/vector_squares.h"
 #include <string.h>
 
 void hessian_head_init(HessianHead *hh, StatsKind kind, double logit_scale) {
@@ -12,7 +13,7 @@ void hessian_head_close(HessianHead *hh) {
     mem_free(hh->h);
     mem_free(hh->row_spread);
     mem_free(hh->g);
-    mem_free(hh->seen);
+    mem_free(hh->row_squares);
     *hh = (HessianHead){0};
 }
 
@@ -41,11 +42,13 @@ bool hessian_embedding_add(HessianHead *hh, const EmbeddingSeen *s, HessianWork 
     if (!hh->embedding) {
         hh->embedding = s->weight;
         if (!(hh->g = mem_alloc(width, width * sizeof *hh->g, err)) ||
-            !(hh->seen = mem_alloc(vocab, sizeof *hh->seen, err)))
+            !(hh->row_squares = mem_alloc(vocab, sizeof *hh->row_squares, err)))
             return false;
     }
     hh->embedding_tokens += (double)s->n;
-    for (int64_t t = 0; t < s->n; t++) hh->seen[s->ids[t]]++;
+    for (int64_t t = 0; t < s->n; t++)
+        hh->row_squares[s->ids[t]] +=
+            (double)vector_squares()->sum(NULL, s->gradient + (size_t)t * width, (int64_t)width);
     return gram_add(&work->gram, s->gradient, s->n, (int64_t)width, NULL, hh->g, err);
 }
 
@@ -80,7 +83,7 @@ static bool finish_head(HessianHead *hh, StatsTensor *e, Error *err) {
         double all = of_head + of_embedding;
         add_share(e->row_weights, hh->row_spread, e->rows, all > 0 ? of_head / all : 1);
         if (tied) {
-            add_share(e->row_weights, hh->seen, e->rows, all > 0 ? of_embedding / all : 0);
+            add_share(e->row_weights, hh->row_squares, e->rows, all > 0 ? of_embedding / all : 0);
             gram_sum(hh->h, hh->g, e->cols);
         }
     }
@@ -97,7 +100,7 @@ static bool finish_embedding(HessianHead *hh, StatsTensor *e, Error *err) {
     e->row_weights = e->importance ? mem_alloc((size_t)e->rows, sizeof *e->row_weights, err) : NULL;
     if (!e->row_weights) return false;
     for (int64_t j = 0; j < e->cols; j++) e->importance[j] = hh->g[j * e->cols + j];
-    add_share(e->row_weights, hh->seen, e->rows, 1);
+    add_share(e->row_weights, hh->row_squares, e->rows, 1);
     e->hessian = hh->g;
     e->has_hessian = true;
     hh->g = NULL;

@@ -10,11 +10,11 @@ typedef struct HessianHead {
     double logit_scale;
     const Tensor *head, *embedding; // NULL until seen; the same where they are tied
     double head_tokens, embedding_tokens;
-    double *squares;    // [width]: sums of h_j^2
-    float *h;           // [width, width], the upper triangle: of hidden states; NULL: importance alone
-    double *row_spread; // [vocab]: sums of p (1 - p)
-    float *g;           // [embedding's width, the same]: of gradients
-    double *seen;       // [vocab]: how often an id occurred
+    double *squares;     // [width]: sums of h_j^2
+    float *h;            // [width, width], the upper triangle: of hidden states; NULL: importance alone
+    double *row_spread;  // [vocab]: sums of p (1 - p)
+    float *g;            // [embedding's width, the same]: of gradients
+    double *row_squares; // [vocab]: sums of |g_t|^2 over tokens of that id
 } HessianHead;
 
 void hessian_head_init(HessianHead *hh, StatsKind kind, double logit_scale);

@@ -43,12 +43,12 @@ def run(command, log):
 
 
 class Curve:
-    def __init__(self, model, calibration, text, peers):
+    def __init__(self, model, calibration, text, peers, work=None):
         env = os.environ.get
         self.model, self.calibration, self.text = Path(model), Path(calibration), Path(text)
         self.peers = Path(peers)
         self.nibble = env("NIBBLE", "build/release/nibble")
-        self.work = Path(env("WORK", "build/curve"))
+        self.work = Path(work or env("WORK", "build/curve"))
         self.threads, self.ctx, self.windows = env("THREADS", "2"), env("CTX", "512"), env("WINDOWS", "40")
         self.calibration_windows = env("CALIBRATION_WINDOWS", "100")
         self.types = env("TYPES", LLAMA_TYPES).split()

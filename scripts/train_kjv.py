@@ -92,6 +92,46 @@ def rounded(model, linear, ends):
     return copy
 
 
+def train(model, ids, held, bos, steps, batch, lr):
+    """Minimizes the mean loss over windows drawn from ids; their first id is bos."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+                                  lr=lr, betas=(0.9, 0.95))
+    warmup = 200
+
+    def rate(step):
+        progress = step / steps
+        return min((step + 1) / warmup, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    start, smooth = time.time(), 0.0
+    for step in range(steps):
+        model.train()
+        at = torch.randint(len(ids) - CONTEXT, (batch,))
+        x = torch.stack([ids[i:i + CONTEXT] for i in at])
+        x[:, 0] = bos
+        loss = model(x, labels=x).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
+        if (step + 1) % 500 == 0:
+            print(f"step {step + 1}  train {smooth:.4f}  held out {mean_nll(model, held):.4f}  "
+                  f"{time.time() - start:.0f} s", flush=True)
+    print(f"trained in {time.time() - start:.0f} s, {steps * batch * CONTEXT} ids", flush=True)
+
+
+def save_tokenizer(tokenizer, out):
+    tokenizer.save(out + "/tokenizer.json")
+    with open(out + "/tokenizer_config.json", "w") as f:
+        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS,
+                   "model_max_length": CONTEXT, "clean_up_tokenization_spaces": False}, f, indent=2)
+        f.write("\n")
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("out")
@@ -123,40 +163,9 @@ def main():
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters} parameters", flush=True)
 
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.95))
-    warmup = 200
+    train(model, ids, held, bos, args.steps, args.batch, args.lr)
 
-    def rate(step):
-        progress = step / args.steps
-        return min((step + 1) / warmup, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    start, smooth = time.time(), 0.0
-    for step in range(args.steps):
-        model.train()
-        at = torch.randint(len(ids) - CONTEXT, (args.batch,))
-        x = torch.stack([ids[i:i + CONTEXT] for i in at])
-        x[:, 0] = bos
-        loss = model(x, labels=x).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
-        if (step + 1) % 500 == 0:
-            print(f"step {step + 1}  train {smooth:.4f}  held out {mean_nll(model, held):.4f}  "
-                  f"{time.time() - start:.0f} s", flush=True)
-    print(f"trained in {time.time() - start:.0f} s, {args.steps * args.batch * CONTEXT} ids", flush=True)
-
-    tokenizer.save(args.out + "/tokenizer.json")
-    with open(args.out + "/tokenizer_config.json", "w") as f:
-        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS,
-                   "model_max_length": CONTEXT, "clean_up_tokenization_spaces": False}, f, indent=2)
-        f.write("\n")
+    save_tokenizer(tokenizer, args.out)
     with open(args.out + "/heldout.txt", "w") as f:
         f.write(heldout)
     f32 = mean_nll(model, held)

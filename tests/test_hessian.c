@@ -234,7 +234,6 @@ static void check_head(bool tied) {
         a[t] = 6.25 * (double)(spread[t] = fabsf(spread[t]));
         ones[t] = 1;
         ids[t] = (7 * t * t + t) % VOCAB;
-        f[ids[t]] += 1.0 / N;
     }
     for (int v = 0; v < VOCAB; v++) {
         rows[0][v] = fabs((double)noise());
@@ -262,7 +261,9 @@ static void check_head(bool tied) {
         for (int j = 0; j < WIDTH; j++) {
             of_head += a[t] * pow((double)head.x[t * WIDTH + j], 2);
             of_embedding += pow((double)g[t * WIDTH + j], 2);
+            f[ids[t]] += pow((double)g[t * WIDTH + j], 2);
         }
+    for (int v = 0; v < VOCAB; v++) f[v] /= of_embedding;
     if (tied) {
         for (int v = 0; v < VOCAB; v++)
             near((double)e[0].row_weights[v], (pi[v] * of_head + f[v] * of_embedding) / (of_head + of_embedding));
