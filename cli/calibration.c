@@ -9,7 +9,7 @@
 #include "quant/kernels/kernels.h"
 #include <string.h>
 
-enum { PREDICT_ROWS = 512 }; // of a weight that are looked at to predict
+enum { PREDICT_ROWS = 512 }; // drawn from a weight to predict
 
 static const size_t inputs_memory = (size_t)512 << 20;
 
@@ -22,15 +22,26 @@ static const char *base_name(const char *path) {
 
 // ---- predictions
 
-// Rows spread evenly over the weight, and their weights, as a small matrix of its own.
+static double total_weight(const float *row_weights, int64_t rows) {
+    double sum = 0;
+    for (int64_t i = 0; i < rows; i++) sum += row_weights ? (double)row_weights[i] : 1;
+    return sum;
+}
+
+// Rows by systematic sampling in proportion to their weights (Madow 1949), as a small matrix whose rows weigh the same:
+// where few rows have most of the weight, as a head's for frequent words, what rows spread evenly say is mere chance.
 static bool sample(const Tensor *t, const float *row_weights, int64_t rows, float *w, float *weights, Error *err) {
-    int64_t all = tensor_rows(t), cols = tensor_cols(t);
+    int64_t all = tensor_rows(t), cols = tensor_cols(t), row = 0;
+    double total = total_weight(row_weights, all), sum = row_weights ? (double)row_weights[0] : 1;
     uint8_t *bytes = mem_alloc(tensor_row_bytes(t), 1, err);
     if (!bytes) return false;
     for (int64_t i = 0; i < rows; i++) {
-        int64_t row = i * all / rows;
+        while (row + 1 < all && sum <= total * ((double)i + 0.5) / (double)rows) {
+            row++;
+            sum += row_weights ? (double)row_weights[row] : 1;
+        }
         kernels_get()->to_f32[t->type](tensor_read(t, row, 1, bytes), w + i * cols, cols);
-        weights[i] = row_weights ? row_weights[row] : 1;
+        weights[i] = (float)(total / (double)rows);
     }
     mem_free(bytes);
     return true;
@@ -39,7 +50,6 @@ static bool sample(const Tensor *t, const float *row_weights, int64_t rows, floa
 static bool predict(const Tensor *t, const HessianFactor *factor, StatsTensor *e, float *w, float *weights,
                     int64_t rows, Error *err) {
     const RoundStats s = {e->hessian, weights, NULL};
-    double scale = (double)tensor_rows(t) / (double)rows;
     bool ok = true;
 #pragma omp parallel for schedule(dynamic, 1)
     for (int type = 0; type < DT_COUNT; type++) {
@@ -47,7 +57,7 @@ static bool predict(const Tensor *t, const HessianFactor *factor, StatsTensor *e
         Error own = {0};
         if (!grid_of((DType)type) || tensor_cols(t) % dtype_info((DType)type)->block) continue;
         if (round_try(w, rows, tensor_cols(t), (DType)type, factor, &s, &loss, &own)) {
-            e->loss[type] = loss * scale;
+            e->loss[type] = loss;
             continue;
         }
 #pragma omp critical(predict_error)

@@ -1,8 +1,8 @@
 // nibble stats: captures a model's calibration statistics, or says what a file of them holds.
+#include "cli/calibration.h"
 #include "cli/cli.h"
 #include "cli/stats_report.h"
 #include "cli/text_windows.h"
-
 #include "convert/open.h"
 #include "core/size.h"
 #include "eval/capture.h"
@@ -108,7 +108,8 @@ static bool parse_method(StatsKind *kind) {
 static int run(int argc, char **argv) {
     int operands, code = options_parse(&command_stats, options, argc, argv, &operands);
     if (code >= 0) return code;
-    CaptureOptions o = {.path = output, .seed = (uint64_t)seed, .memory = 1 << 30, .output_rows = CAPTURE_OUTPUT_ROWS};
+    CaptureOptions o = {.path = output, .seed = (uint64_t)seed, .memory = 1 << 30, .output_rows = CAPTURE_OUTPUT_ROWS,
+                        .finished = calibration_predict};
     uint64_t bytes;
     if (operands < 1) return usage_error(&command_stats, "which MODEL or FILE?");
     if (operands > (calib ? 1 : 2)) return usage_error(&command_stats, "one MODEL or FILE at a time");

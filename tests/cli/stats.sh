@@ -44,6 +44,10 @@ if cmp -s "$TMP/file.stats" "$TMP/fisher.stats"; then ok "and with inputs in a f
 stats $kjv --calib $text -n 5 --seed 1 -o "$TMP/seed.stats" >/dev/null
 if cmp -s "$TMP/seed.stats" "$TMP/fisher.stats"; then not_ok "other labels, other statistics"; else ok "other labels, other statistics"; fi
 
+# What it keeps is all that choosing types needs, with or without a calibration text.
+"$NIBBLE" quant -q $kjv --size 600KiB --stats "$TMP/fisher.stats" --dry-run >"$TMP/dry.txt" 2>&1
+has "predictions for choosing types" "$TMP/dry.txt" 'predicted divergence: 0\.0[0-9]* nats a token'
+
 # The same model as a .nib is the same model, one in f16 is another.
 "$NIBBLE" convert -q $kjv -o "$TMP/kjv.nib" >/dev/null
 "$NIBBLE" convert -q $kjv --dtype f16 -o "$TMP/f16.nib" >/dev/null
