@@ -108,7 +108,10 @@ static bool parse_method(StatsKind *kind) {
 static int run(int argc, char **argv) {
     int operands, code = options_parse(&command_stats, options, argc, argv, &operands);
     if (code >= 0) return code;
-    CaptureOptions o = {.path = output, .seed = (uint64_t)seed, .memory = 1 << 30, .output_rows = CAPTURE_OUTPUT_ROWS,
+    CaptureOptions o = {.path = output,
+                        .seed = (uint64_t)seed,
+                        .memory = 1 << 30,
+                        .output_rows = CAPTURE_OUTPUT_ROWS,
                         .finished = calibration_predict};
     uint64_t bytes;
     if (operands < 1) return usage_error(&command_stats, "which MODEL or FILE?");
