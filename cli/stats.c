@@ -16,7 +16,8 @@ static int64_t windows_limit, ctx, seed;
 static bool no_output_side;
 
 static const Option options[] = {
-    {"calib", 'f', OPT_TEXT, &calib, "TEXT", "text to calibrate on; - is standard input", 0, 0},
+    {"calib", 'f', OPT_TEXT, &calib, "TEXT",
+     "text to calibrate on; - is standard input, default the text that nibble carries", 0, 0},
     {"output", 'o', OPT_TEXT, &output, "FILE", "the statistics file to write", 0, 0},
     {"method", 'm', OPT_TEXT, &method, "METHOD",
      "what to gather: importance (mean squares), gptq (second moments) or fisher (the same weighted by gradients; "
@@ -55,7 +56,9 @@ static bool gather(const char *path, CaptureOptions *o, Error *err) {
     Windows windows = {0};
     Stats *stats = NULL;
     Model *model = model_open(path, err);
-    if (model && text_windows(model, &(TextWindows){calib, ctx, 0, windows_limit, 0}, &windows, err))
+    if (model &&
+        text_windows(model, &(TextWindows){strcmp(calib, "default") == 0 ? NULL : calib, ctx, 0, windows_limit, 0},
+                     &windows, err))
         stats = capture(model, &windows, o, err);
     bool ok = stats && (!imatrix || imatrix_write(imatrix, stats, err)) &&
               (output ? report(stats, output, err) : report(stats, imatrix, err));

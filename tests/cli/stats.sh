@@ -48,6 +48,8 @@ if cmp -s "$TMP/seed.stats" "$TMP/fisher.stats"; then not_ok "other labels, othe
 "$NIBBLE" quant -q $kjv --size 600KiB --stats "$TMP/fisher.stats" --dry-run >"$TMP/dry.txt" 2>&1
 has "predictions for choosing types" "$TMP/dry.txt" 'predicted divergence: 0\.0[0-9]* nats a token'
 
+check "on the carried text" stats $kjv --calib default -n 5 -o "$TMP/carried.stats"
+
 # The same model as a .nib is the same model, one in f16 is another.
 "$NIBBLE" convert -q $kjv -o "$TMP/kjv.nib" >/dev/null
 "$NIBBLE" convert -q $kjv --dtype f16 -o "$TMP/f16.nib" >/dev/null
