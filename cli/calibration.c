@@ -15,16 +15,13 @@ static const size_t inputs_memory = (size_t)512 << 20;
 
 bool calibration_asked(const QuantOptions *o) { return o->calib || o->stats; }
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 // ---- predictions
+
+static double weight_of(const float *row_weights, int64_t row) { return row_weights ? (double)row_weights[row] : 1; }
 
 static double total_weight(const float *row_weights, int64_t rows) {
     double sum = 0;
-    for (int64_t i = 0; i < rows; i++) sum += row_weights ? (double)row_weights[i] : 1;
+    for (int64_t i = 0; i < rows; i++) sum += weight_of(row_weights, i);
     return sum;
 }
 
@@ -32,13 +29,13 @@ static double total_weight(const float *row_weights, int64_t rows) {
 // where few rows have most of the weight, as a head's for frequent words, what rows spread evenly say is mere chance.
 static bool sample(const Tensor *t, const float *row_weights, int64_t rows, float *w, float *weights, Error *err) {
     int64_t all = tensor_rows(t), cols = tensor_cols(t), row = 0;
-    double total = total_weight(row_weights, all), sum = row_weights ? (double)row_weights[0] : 1;
+    double total = total_weight(row_weights, all), sum = weight_of(row_weights, 0);
     uint8_t *bytes = mem_alloc(tensor_row_bytes(t), 1, err);
     if (!bytes) return false;
     for (int64_t i = 0; i < rows; i++) {
         while (row + 1 < all && sum <= total * ((double)i + 0.5) / (double)rows) {
             row++;
-            sum += row_weights ? (double)row_weights[row] : 1;
+            sum += weight_of(row_weights, row);
         }
         kernels_get()->to_f32[t->type](tensor_read(t, row, 1, bytes), w + i * cols, cols);
         weights[i] = (float)(total / (double)rows);
@@ -95,11 +92,6 @@ static StatsKind kind_of(QuantMethod method) {
     }
 }
 
-static bool hash_is_zero(Hash h) {
-    const Hash zero = {0};
-    return memcmp(&h, &zero, sizeof h) == 0;
-}
-
 // What is there serves what is asked.
 static bool check(const Stats *s, const Model *model, const QuantOptions *o, const Windows *w, Error *err) {
     const StatsInfo *info = stats_info(s);
@@ -127,7 +119,7 @@ static Stats *capture_now(const Model *model, const QuantOptions *o, const Windo
     const CaptureOptions options = {
         .kind = kind_of(o->method),
         .path = o->stats,
-        .text_name = base_name(o->calib),
+        .text_name = text_base_name(o->calib),
         .seed = (uint64_t)o->seed,
         .memory = inputs_memory,
         .output_rows = CAPTURE_OUTPUT_ROWS,
@@ -147,7 +139,7 @@ bool calibration_windows(const Model *model, const QuantOptions *o, Windows *win
         return (o->stats && file_exists(o->stats)) ||
                error_set(err, "%s: is not there; --calib TEXT --stats %s makes it", o->stats, o->stats);
     const TextWindows asked = {
-        .path = strcmp(o->calib, "default") == 0 ? NULL : o->calib,
+        .path = text_path(o->calib),
         .limit = o->calib_windows ? o->calib_windows : CALIBRATION_WINDOWS,
         .least = CALIBRATION_LEAST,
     };

@@ -39,17 +39,10 @@ static const ExportOptions *gguf_options(void) {
 
 // ---- outputs
 
-static bool ends_in(const char *text, size_t length, const char *ending) {
-    size_t n = strlen(ending);
-    return length > n && strncmp(text + length - n, ending, n) == 0;
-}
-
 static char *output_path(const Fit *f, const char *path, const char *ending, Error *err) {
     const char *out = f->options->out;
     if (!out) return output_name(path, f->options->quant.budget.text, ending, err);
-    size_t length = strlen(out), size = length + 8;
-    if (ends_in(out, length, ".nib")) length -= strlen(".nib");
-    if (ends_in(out, length, ".gguf")) length -= strlen(".gguf");
+    size_t length = output_stem(out, strlen(out)), size = length + strlen(ending) + 1;
     char *whole = mem_alloc(size, 1, err);
     if (whole) snprintf(whole, size, "%.*s%s", (int)length, out, ending);
     return whole;
@@ -167,7 +160,6 @@ static bool write_gguf(Fit *f, char line[1200], Error *err) {
 // ---- the report
 
 static void print_texts(const Fit *f) {
-    static const Hash unknown;
     const StatsInfo *c = &f->calibrated;
     const char *text = f->options->eval_text ? f->options->eval_text : "the carried text";
     const Windows *w = &f->heldout.windows;
@@ -181,9 +173,9 @@ static void print_texts(const Fit *f) {
         printf("\nevaluated on windows 1 to %zu of %s\n", w->count, text);
     else
         printf("\ncalibrated on %s, evaluated on windows 1 to %zu of %s\n",
-               hash_equal(c->text, unknown) ? "a text that its statistics do not identify"
-               : c->text_name[0]            ? c->text_name
-                                            : "another text",
+               hash_is_zero(c->text) ? "a text that its statistics do not identify"
+               : c->text_name[0]     ? c->text_name
+                                     : "another text",
                w->count, text);
 }
 

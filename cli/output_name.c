@@ -17,9 +17,15 @@ static Name last_part(const char *path) {
     return (Name){path + start, end - start};
 }
 
-static bool ends_in(Name n, const char *ending) {
-    size_t length = strlen(ending);
-    return n.length > length && strncmp(n.at + n.length - length, ending, length) == 0;
+static bool ends_in(const char *name, size_t length, const char *ending) {
+    size_t n = strlen(ending);
+    return length > n && strncmp(name + length - n, ending, n) == 0;
+}
+
+size_t output_stem(const char *name, size_t length) {
+    if (ends_in(name, length, ".nib")) length -= strlen(".nib");
+    if (ends_in(name, length, ".gguf")) length -= strlen(".gguf");
+    return length;
 }
 
 char *output_name(const char *model, const char *version, const char *ending, Error *err) {
@@ -27,8 +33,7 @@ char *output_name(const char *model, const char *version, const char *ending, Er
     char *real = NULL;
     // "." and ".." are no names, but the directories that they stand for have some.
     if (strspn(name.at, ".") == name.length && (real = realpath(model, NULL))) name = last_part(real);
-    if (ends_in(name, ".nib")) name.length -= strlen(".nib");
-    if (ends_in(name, ".gguf")) name.length -= strlen(".gguf");
+    name.length = output_stem(name.at, name.length);
     if (!name.length) name = (Name){"model", strlen("model")};
     size_t size = name.length + (version ? strlen(version) : 0) + strlen(ending) + 2;
     char *output = mem_alloc(size, 1, err);

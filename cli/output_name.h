@@ -8,6 +8,8 @@
 // "smol.nib". Free with mem_free.
 char *output_name(const char *model, const char *version, const char *ending, Error *err);
 
+size_t output_stem(const char *name, size_t length); // its length without .nib or .gguf
+
 bool output_check(const Model *model, const char *output, Error *err); // it is no file of the model's
 
 #endif

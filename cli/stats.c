@@ -36,11 +36,6 @@ static const Option options[] = {
     {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
 };
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static bool report(const Stats *stats, const char *path, Error *err) {
     if (json) {
         cJSON *all = stats_json(stats, path);
@@ -56,9 +51,7 @@ static bool gather(const char *path, CaptureOptions *o, Error *err) {
     Windows windows = {0};
     Stats *stats = NULL;
     Model *model = model_open(path, err);
-    if (model &&
-        text_windows(model, &(TextWindows){strcmp(calib, "default") == 0 ? NULL : calib, ctx, 0, windows_limit, 0},
-                     &windows, err))
+    if (model && text_windows(model, &(TextWindows){text_path(calib), ctx, 0, windows_limit, 0}, &windows, err))
         stats = capture(model, &windows, o, err);
     bool ok = stats && (!imatrix || imatrix_write(imatrix, stats, err)) &&
               (output ? report(stats, output, err) : report(stats, imatrix, err));
@@ -71,7 +64,7 @@ static bool gather(const char *path, CaptureOptions *o, Error *err) {
 // Statistics belong to one model.
 static bool check_model(const Stats *stats, const char *path, const Model *model, Error *err) {
     Hash found, said = stats_info(stats)->model;
-    if (!said.high && !said.low) return true;
+    if (hash_is_zero(said)) return true;
     return model_fingerprint(model, &found, err) &&
            (hash_equal(found, said) ||
             error_set(err, "%s: are statistics of another model than %s", path, model->path));
@@ -132,7 +125,7 @@ static int run(int argc, char **argv) {
     if (no_output_side) o.output_rows = 0;
     if (!output && !method) o.kind = STATS_IMPORTANCE; // all that an importance matrix has
     Error err = {0};
-    if (calib) o.text_name = strcmp(calib, "-") == 0 ? "" : base_name(calib);
+    if (calib) o.text_name = strcmp(calib, "-") == 0 ? "" : text_base_name(calib);
     bool ok = calib ? gather(argv[0], &o, &err) : show(argv[0], operands > 1 ? argv[1] : NULL, &err);
     return ok ? EXIT_DONE : fail(&err);
 }

@@ -4,6 +4,14 @@
 #include "cli/text_input.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include <string.h>
+
+const char *text_path(const char *given) { return strcmp(given, "default") == 0 ? NULL : given; }
+
+const char *text_base_name(const char *given) {
+    const char *slash = strrchr(given, '/');
+    return slash ? slash + 1 : given;
+}
 
 int64_t text_ctx(const Model *model) { return model->desc.context < 512 ? model->desc.context : 512; }
 
@@ -14,7 +22,8 @@ bool text_ids(const Model *model, const char *path, TextIds *out, Error *err) {
     *out = (TextIds){.name = path ? path : "the carried text"};
     if (!text) return false;
     Tokenizer *t = size ? tokenizer_new(model, err) : NULL;
-    bool ok = size ? t != NULL : error_set(err, "%s: is empty; there is nothing to evaluate or calibrate on", path);
+    bool ok =
+        size ? t != NULL : error_set(err, "%s: is empty; there is nothing to evaluate or calibrate on", out->name);
     ok = ok && (tokenizer_encode(t, text, size, true, &out->ids, err) || error_prefix(err, "%s", out->name));
     if (ok) out->bos = tokenizer_bos(t);
     tokenizer_free(t);

@@ -13,6 +13,10 @@ typedef struct TextIds {
     int64_t bos; // what windows_consecutive wants
 } TextIds;
 
+// What an option says as a path for below: NULL for "default".
+const char *text_path(const char *given);
+const char *text_base_name(const char *given); // without directories, for a statistics file
+
 // path: a file, - for standard input, NULL for the text that the program carries (cli/carried_text.h). Free with
 // text_ids_free, also after a failure.
 bool text_ids(const Model *model, const char *path, TextIds *out, Error *err);

@@ -14,6 +14,7 @@ enum { HASH_HEX = 33 }; // digits and the NUL
 
 Hash hash_bytes(const void *data, size_t size);
 static inline bool hash_equal(Hash a, Hash b) { return a.high == b.high && a.low == b.low; }
+static inline bool hash_is_zero(Hash h) { return !h.high && !h.low; } // what files say where they know none
 const char *hash_hex(Hash h, char buf[HASH_HEX]);
 bool hash_parse(const char *hex, Hash *h); // false unless it is exactly 32 lower-case hexadecimal digits
 
