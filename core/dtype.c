@@ -84,3 +84,16 @@ bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes) {
 const char *dtype_block_names(void) {
     return "q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, mxfp4, q4_k, q5_k, q6_k, iq4_xs, q3_k, q2_k";
 }
+
+static const char *const computes[COMPUTE_COUNT] = {"f32", "int8"};
+
+const char *compute_name(Compute compute) { return computes[compute]; }
+
+bool compute_parse(const char *name, Compute *out) {
+    for (int c = 0; c < COMPUTE_COUNT; c++)
+        if (strcmp(name, computes[c]) == 0) {
+            *out = (Compute)c;
+            return true;
+        }
+    return false;
+}

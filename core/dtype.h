@@ -74,4 +74,11 @@ bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes);
 // "q8_0, q4_0, ..." : the block types that can be written, for messages. A static string.
 const char *dtype_block_names(void);
 
+// How weights are multiplied with activations. f32: as they are. int8: of quantized weights, with activations rounded
+// to 8 bits in blocks of 32 (quant/kernels/gemm_int8.h); of others, with both rounded to bf16 where the CPU has that.
+typedef enum Compute { COMPUTE_F32, COMPUTE_INT8, COMPUTE_COUNT } Compute;
+
+const char *compute_name(Compute compute);
+bool compute_parse(const char *name, Compute *out); // false where there is no such name
+
 #endif

@@ -87,7 +87,8 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
     Panel panels[p->count];
     uint8_t *memory = p->memory;
     for (int k = 0; k < p->count; k++) {
-        panels[k] = panel_load(weight_of(&p->models[k]), first, n, positions, memory);
+        panels[k] =
+            panel_load(weight_of(&p->models[k]), p->models[k].head->output.compute, first, n, positions, memory);
         memory += tile_bytes(&p->models[k]);
     }
 #pragma omp parallel for schedule(dynamic)
@@ -127,7 +128,7 @@ bool head_open(Head *head, const Model *model, Error *err) {
     const Tensor *weight = model_tensor(model, d->tied ? "token_embd.weight" : "output.weight");
     *head = (Head){.scale = (float)d->logit_scale, .cap = (float)d->logit_cap};
     if (!weight) return error_set(err, "%s: the head is missing", model->path);
-    return linear_open(&head->output, weight, model_tensor(model, "output.bias"), err) &&
+    return linear_open(&head->output, weight, model_tensor(model, "output.bias"), model->compute, err) &&
            linear_take(&head->output, err);
 }
 

@@ -30,7 +30,8 @@ static bool missing(const Model *model, const char *name, Error *err) {
 bool linear_find(Linear *linear, const Model *model, const char *name, Error *err) {
     const Tensor *weight = find(model, name, "weight");
     if (!weight) return missing(model, name, err);
-    return linear_open(linear, weight, find(model, name, "bias"), err) || error_prefix(err, "%s", model->path);
+    return linear_open(linear, weight, find(model, name, "bias"), model->compute, err) ||
+           error_prefix(err, "%s", model->path);
 }
 
 // ---- norms
@@ -89,12 +90,13 @@ static bool open_norms(Layer *l, const Model *m, int64_t i, Error *err) {
 
 static void widen(DType from, const void *src, float *dst, int64_t n) { kernels_get()->to_f32[from](src, dst, n); }
 
-static bool join_heads(Layer *l, const Tensor **keys, const Tensor **values, int64_t heads, Error *err) {
+static bool join_heads(const Model *m, Layer *l, const Tensor **keys, const Tensor **values, int64_t heads,
+                       Error *err) {
     Tensor kv_b;
     for (int64_t h = 0; h < heads; h++)
         if (!tensor_verify(keys[h], err) || !tensor_verify(values[h], err)) return false;
     return heads_join(keys, values, heads, widen, &kv_b, &l->kv_b_heads, err) &&
-           linear_open(&l->kv_b, &kv_b, NULL, err); // which keeps a copy
+           linear_open(&l->kv_b, &kv_b, NULL, m->compute, err); // which keeps a copy
 }
 
 static bool open_heads(Layer *l, const Model *m, int64_t i, Error *err) {
@@ -107,7 +109,7 @@ static bool open_heads(Layer *l, const Model *m, int64_t i, Error *err) {
         pairs[h] = find(m, name_of(i, rest).text, "weight");
         ok = pairs[h] || missing(m, name_of(i, rest).text, err);
     }
-    ok = ok && (join_heads(l, pairs, pairs + heads, heads, err) || error_prefix(err, "%s", m->path));
+    ok = ok && (join_heads(m, l, pairs, pairs + heads, heads, err) || error_prefix(err, "%s", m->path));
     mem_free(pairs);
     return ok;
 }

@@ -26,8 +26,8 @@ float *vector_load(const Tensor *tensor, Error *err) {
     return values;
 }
 
-bool linear_open(Linear *layer, const Tensor *weight, const Tensor *bias, Error *err) {
-    *layer = (Linear){.weight = weight};
+bool linear_open(Linear *layer, const Tensor *weight, const Tensor *bias, Compute compute, Error *err) {
+    *layer = (Linear){.weight = weight, .compute = compute};
     if (tensor_rows(weight) > INT32_MAX || tensor_cols(weight) > INT32_MAX)
         return error_set(err, "tensor %s is too large to multiply with", tensor_label(weight));
     if (bias && !(layer->bias = layer->own_bias = vector_load(bias, err))) return false;
@@ -82,15 +82,21 @@ static int64_t panel_rows(int64_t rows, int64_t cols) {
 
 size_t linear_panel_bytes(int64_t rows, int64_t cols) { return panel_bytes(panel_rows(rows, cols), cols); }
 
-static void apply_few(const Linear *layer, const float *x, int64_t n, float *y, bool add) {
+// acts: x rounded to 8 bits, where that is the arithmetic.
+static void apply_few(const Linear *layer, const float *x, int64_t n, float *y, bool add, BlockAct *acts) {
     const Tensor *w = layer->weight;
     int64_t rows = tensor_rows(w), cols = tensor_cols(w);
     size_t row_bytes = w->bytes / (size_t)rows;
-    DotF32Fn dot = kernels_get()->dot_f32[w->type];
+    const Kernels *k = kernels_get();
+    DotF32Fn dot = k->dot_f32[w->type];
+    DotActFn dot_act = panel_is_int8(w, layer->compute) ? k->dot_act[w->type] : NULL;
+    if (dot_act) k->act(x, acts, n * cols);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rows; r++)
         for (int64_t t = 0; t < n; t++) {
-            float v = dot(w->data + (size_t)r * row_bytes, x + t * cols, cols) + (layer->bias ? layer->bias[r] : 0);
+            const uint8_t *row = w->data + (size_t)r * row_bytes;
+            float v = dot_act ? dot_act(row, acts + t * cols / BLOCK, cols) : dot(row, x + t * cols, cols);
+            if (layer->bias) v += layer->bias[r];
             y[t * rows + r] = add ? y[t * rows + r] + v : v;
         }
 }
@@ -103,13 +109,13 @@ static void add_bias(float *y, const float *bias, int64_t n, int64_t count, int6
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory) {
     int64_t rows = tensor_rows(layer->weight), cols = tensor_cols(layer->weight);
     if (n <= FEW && kernels_get()->dot_f32[layer->weight->type]) {
-        apply_few(layer, x, n, y, add);
+        apply_few(layer, x, n, y, add, memory);
         return;
     }
     int64_t height = panel_rows(rows, cols);
     for (int64_t first = 0; first < rows; first += height) {
         int64_t count = min(height, rows - first);
-        Panel panel = panel_load(layer->weight, first, count, n, memory);
+        Panel panel = panel_load(layer->weight, layer->compute, first, count, n, memory);
 #pragma omp parallel for schedule(dynamic)
         for (int64_t t = 0; t < n; t += TOKEN_BLOCK) {
             int64_t tokens = min(TOKEN_BLOCK, n - t);

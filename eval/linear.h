@@ -1,4 +1,5 @@
-// A linear layer whose weight lies in a file in any type: y = W x + b in f32, weights dequantized a panel at a time.
+// A linear layer whose weight lies in a file in any type: y = W x + b, weights made ready a panel at a time:
+// dequantized, or, in int8 arithmetic, repacked (eval/panel.h).
 #ifndef EVAL_LINEAR_H
 #define EVAL_LINEAR_H
 
@@ -9,11 +10,12 @@ typedef struct Linear {
     const float *bias;    // [rows], or NULL
     Tensor *own;          // weight itself, where its rows are put together (core/layout.h) while it is in use
     float *own_bias;
-    bool verified; // the weight was checked against its hash
+    Compute compute; // the arithmetic; f32 where nobody set it
+    bool verified;   // the weight was checked against its hash
 } Linear;
 
 // A layer of these tensors, which must outlive it; bias may be NULL. Its bias is checked and read.
-bool linear_open(Linear *layer, const Tensor *weight, const Tensor *bias, Error *err);
+bool linear_open(Linear *layer, const Tensor *weight, const Tensor *bias, Compute compute, Error *err);
 void linear_close(Linear *layer);
 
 // Before use: the weight is checked against its hash, once, and put together where it does not lie in one piece.

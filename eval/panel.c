@@ -11,10 +11,31 @@ static const uint8_t *weight_row(const Tensor *weight, int64_t row) {
     return weight->data + (size_t)row * (weight->bytes / (size_t)tensor_rows(weight));
 }
 
+static size_t max(size_t a, size_t b) { return a > b ? a : b; }
+
+static size_t gemm_bytes(const Gemm *gemm, int64_t rows, int64_t cols) { return gemm ? gemm->bytes(rows, cols) : 0; }
+
 size_t panel_bytes(int64_t rows, int64_t cols) {
-    const Gemm *gemm = kernels_get()->gemm;
-    size_t plain = (size_t)rows * (size_t)cols * sizeof(float), packed = gemm ? gemm->bytes(rows, cols) : 0;
-    return packed > plain ? packed : plain;
+    const Kernels *k = kernels_get();
+    size_t plain = (size_t)rows * (size_t)cols * sizeof(float), int8 = gemm_int8_bytes(rows, cols);
+    return max(max(plain, int8), max(gemm_bytes(k->gemm, rows, cols), gemm_bytes(k->gemm_bf16, rows, cols)));
+}
+
+bool panel_is_int8(const Tensor *weight, Compute compute) {
+    return compute == COMPUTE_INT8 && gemm_int8_can(kernels_get()->int8, weight->type, tensor_cols(weight));
+}
+
+static const Gemm *gemm_choose(const Tensor *weight, Compute compute) {
+    const Kernels *k = kernels_get();
+    bool round = compute == COMPUTE_INT8 && !dtype_is_block(weight->type);
+    return round && k->gemm_bf16 ? k->gemm_bf16 : k->gemm;
+}
+
+static void int8_load(const Tensor *weight, int64_t first, int64_t count, void *packed) {
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < count; row += INT8_ROWS)
+        gemm_int8_pack(kernels_get()->int8, weight->type, weight_row(weight, first), row, count, tensor_cols(weight),
+                       packed);
 }
 
 static void plain_load(const Tensor *weight, int64_t first, int64_t count, float *values) {
@@ -41,9 +62,14 @@ static void packed_load(const Gemm *gemm, const Tensor *weight, int64_t first, i
         }
 }
 
-Panel panel_load(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory) {
-    Panel panel = {.values = memory, .rows = count, .cols = tensor_cols(weight)};
-    if (n >= GEMM_INPUTS) panel.gemm = kernels_get()->gemm;
+Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, int64_t n, void *memory) {
+    Panel panel = {.type = weight->type, .values = memory, .rows = count, .cols = tensor_cols(weight)};
+    if (panel_is_int8(weight, compute)) {
+        panel.int8 = kernels_get()->int8;
+        int8_load(weight, first, count, memory);
+        return panel;
+    }
+    if (n >= GEMM_INPUTS) panel.gemm = gemm_choose(weight, compute);
     const uint8_t *rows = weight_row(weight, first);
     if (panel.gemm)
         packed_load(panel.gemm, weight, first, count, memory);
@@ -55,7 +81,9 @@ Panel panel_load(const Tensor *weight, int64_t first, int64_t count, int64_t n, 
 }
 
 void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t y_stride, bool add) {
-    if (p->gemm)
+    if (p->int8)
+        gemm_int8_multiply(p->int8, p->type, x, n, p->cols, p->values, p->rows, p->cols, y, y_stride, add);
+    else if (p->gemm)
         p->gemm->multiply(x, n, p->cols, p->values, p->rows, p->cols, y, y_stride, add);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)p->rows, (int)p->cols, 1, x, (int)p->cols,
@@ -95,7 +123,7 @@ static void packed_load_back(const Gemm *gemm, const Tensor *weight, int64_t fir
 
 Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory) {
     const Gemm *gemm = kernels_get()->gemm;
-    if (!gemm || n < GEMM_INPUTS) return panel_load(weight, first, count, 0, memory);
+    if (!gemm || n < GEMM_INPUTS) return panel_load(weight, COMPUTE_F32, first, count, 0, memory);
     packed_load_back(gemm, weight, first, count, memory);
     return (Panel){.gemm = gemm, .values = memory, .rows = count, .cols = tensor_cols(weight)};
 }

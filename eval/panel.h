@@ -1,22 +1,30 @@
-// A panel: some rows of a weight, dequantized and ready to multiply with many inputs, by the CPU's own matrix multiply
-// (quant/kernels/gemm.h) where there is one, by OpenBLAS's sgemm elsewhere. Arithmetic is f32 in both.
+// A panel: some rows of a weight, ready to multiply with many inputs. In f32 arithmetic it is dequantized, and
+// multiplied by the CPU's own matrix multiply (quant/kernels/gemm.h) where there is one, by OpenBLAS's sgemm elsewhere.
+// In int8 arithmetic quantized weights are repacked (quant/kernels/gemm_int8.h) and others rounded to bf16 where the
+// CPU multiplies that; types without integer kernels are as in f32.
 #ifndef EVAL_PANEL_H
 #define EVAL_PANEL_H
 
 #include "core/tensor.h"
 #include "quant/kernels/gemm.h"
+#include "quant/kernels/gemm_int8.h"
 
 typedef struct Panel {
-    const Gemm *gemm;   // NULL: OpenBLAS
-    const void *values; // [rows, cols] in f32, or as `gemm` packs them; in the memory given or, if f32, in the file
+    const GemmInt8 *int8; // NULL: not in integers
+    const Gemm *gemm;     // NULL, and no int8: OpenBLAS
+    DType type;           // of the weight
+    const void *values;   // [rows, cols] in f32, or as they are packed; in the memory given or, if f32, in the file
     int64_t rows, cols;
 } Panel;
 
-// Bytes of memory, 64-byte aligned, that a panel takes.
+// Whether this arithmetic multiplies the weight in integers.
+bool panel_is_int8(const Tensor *weight, Compute compute);
+
+// Bytes of memory, 64-byte aligned, that a panel takes, whatever its type and the arithmetic.
 size_t panel_bytes(int64_t rows, int64_t cols);
 
 // Makes rows first .. first + count - 1 of a weight ready for n inputs; all threads take part.
-Panel panel_load(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory);
+Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, int64_t n, void *memory);
 
 // y [n, rows] = x [n, cols] W^T, or with `add` y += that; y_stride floats from row to row of y. In the calling thread:
 // callers share out the inputs, in blocks whose size does not depend on the number of threads, nor then do the digits.

@@ -220,6 +220,7 @@ typedef struct Model {
     uint64_t file_bytes; // on disk: the .nib, or the weight files of a directory
     Hash identity;       // of a .nib: the hash of its index, which holds the hashes of all else
     bool has_identity;
+    Compute compute; // how it is to be run; f32 when it was opened
 } Model;
 
 // An empty one, its recipe an empty array; path is copied. NULL with a message when memory is out.

@@ -63,6 +63,20 @@ typedef struct BlockQ6_K { // 16 sub-blocks of 16: w = d * scale * (q - 32)
     int8_t scales[16];
     uint16_t d;
 } BlockQ6_K;
+
+typedef struct BlockIQ4_XS { // 8 sub-blocks of 32: w = d * (scale - 32) * iq4_nl_levels[q]
+    uint16_t d, scales_high; // bit pairs
+    uint8_t scales_low[4];   // nibbles
+    uint8_t q[128];          // 32 elements to 16 bytes
+} BlockIQ4_XS;
+
+typedef struct BlockMXFP4 { // w = 2^(e - 128) * e2m1_doubled[q]; e2m1 is a sign, two bits of exponent, one of fraction
+    uint8_t e;
+    uint8_t q[16];
+} BlockMXFP4;
+
+// E2M1's values, doubled to be whole. There is no -0 among them.
+static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 #pragma pack(pop)
 
 // Activations rounded to 8 bits, for integer dot products with any of the above; never in a file.
@@ -74,6 +88,7 @@ typedef struct BlockAct {
 
 static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20, "GGUF layout");
 static_assert(sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24 && sizeof(BlockIQ4_NL) == 18, "GGUF layout");
+static_assert(sizeof(BlockIQ4_XS) == 136 && sizeof(BlockMXFP4) == 17, "GGUF layout");
 static_assert(sizeof(BlockQ4_K) == 144 && sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210, "GGUF layout");
 
 #endif

@@ -38,12 +38,6 @@ typedef struct BlockQ3_K { // 16 sub-blocks of 16: w = d * (scale - 32) * (q - 4
     uint16_t d;
 } BlockQ3_K;
 
-typedef struct BlockIQ4_XS { // 8 sub-blocks of 32: w = d * (scale - 32) * iq4_nl_levels[q]
-    uint16_t d, scales_high; // bit pairs
-    uint8_t scales_low[4];   // nibbles
-    uint8_t q[128];          // 32 elements to 16 bytes
-} BlockIQ4_XS;
-
 typedef struct BlockTQ1_0 { // w = d * (q - 1); five digits of base 3 to a byte, as a fraction of 256
     uint8_t q[48], rest[4];
     uint16_t d;
@@ -53,11 +47,6 @@ typedef struct BlockTQ2_0 { // w = d * (q - 1)
     uint8_t q[64];          // as q2_k's
     uint16_t d;
 } BlockTQ2_0;
-
-typedef struct BlockMXFP4 { // w = 2^(e - 128) * e2m1_doubled[q]
-    uint8_t e;
-    uint8_t q[16];
-} BlockMXFP4;
 
 typedef struct BlockNVFP4 { // 4 sub-blocks of 16: w = scale / 2 * e2m1_doubled[q]
     uint8_t scales[4];      // E4M3, the sign passed over
@@ -104,9 +93,9 @@ typedef struct BlockIQ1_M { // the same with a shift for each 8 and a scale for 
 #pragma pack(pop)
 
 static_assert(sizeof(BlockQ8_1) == 36 && sizeof(BlockQ8_K) == 292 && sizeof(BlockQ1_0) == 18, "GGUF layout");
-static_assert(sizeof(BlockQ2_K) == 84 && sizeof(BlockQ3_K) == 110 && sizeof(BlockIQ4_XS) == 136, "GGUF layout");
+static_assert(sizeof(BlockQ2_K) == 84 && sizeof(BlockQ3_K) == 110, "GGUF layout");
 static_assert(sizeof(BlockTQ1_0) == 54 && sizeof(BlockTQ2_0) == 66, "GGUF layout");
-static_assert(sizeof(BlockMXFP4) == 17 && sizeof(BlockNVFP4) == 36, "GGUF layout");
+static_assert(sizeof(BlockNVFP4) == 36, "GGUF layout");
 static_assert(sizeof(BlockIQ2_XXS) == 66 && sizeof(BlockIQ2_XS) == 74 && sizeof(BlockIQ2_S) == 82, "GGUF layout");
 static_assert(sizeof(BlockIQ3_XXS) == 98 && sizeof(BlockIQ3_S) == 110, "GGUF layout");
 static_assert(sizeof(BlockIQ1_S) == 50 && sizeof(BlockIQ1_M) == 56, "GGUF layout");

@@ -22,8 +22,8 @@
 enum { LONGEST = 1 << 18, GUARD = 64, TIMED = 1 << 14 };
 static const double DOT_TOLERANCE = 1e-6;
 
-typedef enum Kind { TO_F32, FROM_F32, DOT_F32, DOT_ACT, ACT, KINDS } Kind;
-static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "dot_act", "act"};
+typedef enum Kind { TO_F32, FROM_F32, DOT_F32, DOT_ACT, UNPACK, INT8, ACT, KINDS } Kind;
+static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "dot_act", "unpack", "int8", "act"};
 
 static Kernels scalar;
 static const char *goldens = "tests/data/blocks";
@@ -409,9 +409,94 @@ static double check_act(const Kernels *k, DType type) {
     return 0;
 }
 
+static double check_unpack(const Kernels *k, DType type) {
+    for (int64_t n = dtype_info(type)->block; n <= SUPER; n += dtype_info(type)->block)
+        for (Input input = 0; input < INPUTS; input++) {
+            static Unpacked want, got;
+            memset(&want, 0, sizeof want);
+            memset(&got, 0, sizeof got);
+            const uint8_t *row = random_row(type, n, input, 1);
+            scalar.unpack[type](row, n, &want);
+            k->unpack[type](row, n, &got);
+            if (memcmp(got.codes, want.codes, sizeof got.codes) != 0) return fail("n %lld: codes", (long long)n);
+            for (int g = 0; g < SUPER / BLOCK; g++)
+                if (!same_float(got.d[2 * g], want.d[2 * g]) || !same_float(got.d[2 * g + 1], want.d[2 * g + 1]) ||
+                    !same_float(got.m[g], want.m[g]))
+                    return fail("n %lld, group %d: scales", (long long)n, g);
+        }
+    return 0;
+}
+
+// A weight [rows, cols], packed by this set.
+static void *pack_int8(const Kernels *k, DType type, const uint8_t *weight, int64_t rows, int64_t cols) {
+    void *packed = aligned_alloc(64, gemm_int8_bytes(rows, cols));
+    for (int64_t r = 0; r < rows; r += INT8_ROWS) gemm_int8_pack(k->int8, type, weight, r, rows, cols, packed);
+    return packed;
+}
+
+// The whole multiplication, edges and all: each result the scalar set's to the last bit, and that within the tolerance
+// of the sum over the rounded inputs.
+static double check_int8_of(const Kernels *k, DType type, int64_t n, int64_t rows, int64_t cols, Input input) {
+    enum { STRIDE_MORE = 3 };
+    int64_t stride = rows + STRIDE_MORE;
+    double worst = 0;
+    const uint8_t *weight = random_row(type, rows * cols, input, 0);
+    const float *x = random_x(n * cols);
+    void *theirs = pack_int8(&scalar, type, weight, rows, cols), *ours = pack_int8(k, type, weight, rows, cols);
+    float *want = calloc((size_t)(n * stride), sizeof *want), *got = calloc((size_t)(n * stride), sizeof *got);
+    BlockAct *acts = calloc((size_t)(cols / BLOCK), sizeof *acts);
+    for (int add = 0; add < 2 && worst >= 0; add++) {
+        gemm_int8_multiply(scalar.int8, type, x, n, cols, theirs, rows, cols, want, stride, add);
+        gemm_int8_multiply(k->int8, type, x, n, cols, ours, rows, cols, got, stride, add);
+        for (int64_t i = 0; i < n * stride && worst >= 0; i++)
+            if (!same_float(got[i], want[i]))
+                worst =
+                    fail("%s, n %lld, rows %lld, cols %lld: %a at %lld, scalar %a", input_names[input], (long long)n,
+                         (long long)rows, (long long)cols, (double)got[i], (long long)i, (double)want[i]);
+        for (int64_t i = 0; i < n && !add && worst >= 0; i++) {
+            scalar.act(x + i * cols, acts, cols);
+            for (int64_t r = 0; r < rows && worst >= 0; r++) {
+                scalar.to_f32[type](weight + (size_t)r * row_bytes(type, cols), weights, cols);
+                double exact = 0, magnitude = 0;
+                for (int64_t c = 0; c < cols; c++) {
+                    double product = (double)weights[c] * acts[c / BLOCK].d * acts[c / BLOCK].q[c % BLOCK];
+                    exact += product;
+                    magnitude += fabs(product);
+                }
+                // With a minimum, d * code and m may cancel in a weight, but not in the two sums.
+                if (type == DT_Q4_1 || type == DT_Q5_1 || type == DT_Q4_K || type == DT_Q5_K) magnitude *= 64;
+                if (!dot_close(want[i * stride + r], exact, magnitude + 1e-30, &worst))
+                    worst = fail("%s, n %lld, row %lld: %a, not %a", input_names[input], (long long)n, (long long)r,
+                                 (double)want[i * stride + r], exact);
+            }
+        }
+    }
+    free(theirs);
+    free(ours);
+    free(want);
+    free(got);
+    free(acts);
+    return worst;
+}
+
+static double check_int8(const Kernels *k, DType type) {
+    static const struct {
+        int64_t n, rows, cols; // in super-blocks or single ones
+    } shapes[] = {{1, 1, 1}, {6, 32, 3}, {4, 64, 1}, {13, 33, 2}, {17, 95, 5}, {2, 31, 9}};
+    double worst = 0;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (Input input = 0; input < INPUTS; input++) {
+            double error =
+                check_int8_of(k, type, shapes[s].n, shapes[s].rows, shapes[s].cols * dtype_info(type)->block, input);
+            if (error < 0) return error;
+            worst = fmax(worst, error);
+        }
+    return worst;
+}
+
 static double (*const checks[KINDS])(const Kernels *, DType) = {
-    [TO_F32] = check_to_f32,   [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32,
-    [DOT_ACT] = check_dot_act, [ACT] = check_act,
+    [TO_F32] = check_to_f32, [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32, [DOT_ACT] = check_dot_act,
+    [UNPACK] = check_unpack, [INT8] = check_int8,         [ACT] = check_act,
 };
 
 // ---- timing and the table
@@ -424,11 +509,34 @@ static Entry entry_of(const Kernels *k, Kind kind, DType type) {
     case FROM_F32: return (Entry)k->from_f32[type];
     case DOT_F32: return (Entry)k->dot_f32[type];
     case DOT_ACT: return (Entry)k->dot_act[type];
+    case UNPACK: return (Entry)k->unpack[type];
+    case INT8: return (Entry)k->int8->tile[type];
     default: return type == 0 ? (Entry)k->act : NULL; // one for all types
     }
 }
 
 static volatile float sink; // keeps a timed result in use
+
+// Operands of a timed tile, of zeros; the scalar set's has one input, ours as many as it takes.
+static Int8Tile timed_tile[2];
+static double timed_tokens[2];
+
+static void prepare_tile(const Kernels *k) {
+    static uint8_t *zeros, *inputs;
+    enum { COLS = 1024, INPUTS_BYTES = INT8_TOKENS_MOST * COLS / BLOCK * 80 };
+    if (!zeros) zeros = aligned_alloc(64, gemm_int8_bytes(INT8_ROWS, COLS));
+    if (!inputs) inputs = aligned_alloc(64, INPUTS_BYTES);
+    memset(zeros, 0, gemm_int8_bytes(INT8_ROWS, COLS));
+    memset(inputs, 0, INPUTS_BYTES);
+    timed_tile[k == &scalar] = (Int8Tile){.weights = zeros,
+                                          .panel = gemm_int8_bytes(INT8_ROWS, COLS) / 2,
+                                          .groups = COLS / BLOCK,
+                                          .inputs = inputs,
+                                          .input = COLS / BLOCK * 80,
+                                          .y = out,
+                                          .stride = INT8_ROWS};
+    timed_tokens[k == &scalar] = k->int8->tokens;
+}
 
 static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row, const float *x, BlockAct *act) {
     switch (kind) {
@@ -436,6 +544,14 @@ static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row
     case FROM_F32: k->from_f32[type](x, out, TIMED); break;
     case DOT_F32: sink = k->dot_f32[type](row, x, TIMED); break;
     case DOT_ACT: sink = k->dot_act[type](row, act, TIMED); break;
+    case UNPACK:
+        for (int64_t i = 0; i < TIMED; i += SUPER) {
+            Unpacked u;
+            k->unpack[type](row + row_bytes(type, i), SUPER, &u);
+            sink = (float)u.codes[0];
+        }
+        break;
+    case INT8: k->int8->tile[type](&timed_tile[k == &scalar]); break;
     default: k->act(x, act, TIMED); break;
     }
 }
@@ -452,12 +568,13 @@ static double time_of(const Kernels *k, Kind kind, DType type) {
     const float *x = random_x(TIMED);
     BlockAct *act = random_act(TIMED, ORDINARY);
     double best = INFINITY, start = seconds_now();
+    prepare_tile(k);
     for (int runs = 0; runs < 3 || seconds_now() - start < 2e-3; runs++) {
         double from = seconds_now();
         run_once(k, kind, type, row, x, act);
         best = fmin(best, seconds_now() - from);
     }
-    return best;
+    return kind == INT8 ? best / timed_tokens[k == &scalar] : best;
 }
 
 typedef struct Set {

@@ -173,7 +173,7 @@ static void panels_match_definition(void **state) {
         float *w = floats(ROWS * COLS); // what the bytes mean
         kernels_get()->to_f32[t.type](bytes, w, ROWS * COLS);
         for (int64_t inputs = 1; inputs <= 10000; inputs += 9999) {
-            Panel panel = panel_load(&t, FIRST, COUNT, inputs, memory);
+            Panel panel = panel_load(&t, COMPUTE_F32, FIRST, COUNT, inputs, memory);
             assert_true(panel.gemm == (inputs == 1 ? NULL : kernels_get()->gemm));
             panel_multiply(&panel, x, N, y, COUNT, false);
             assert_true(worst_error(x, w + FIRST * COLS, y, 0, N, COUNT, COLS, COUNT) < TOLERANCE);

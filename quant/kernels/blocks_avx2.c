@@ -48,12 +48,28 @@ INLINE float dot_f32(const Layout *l, const void *row, const float *x, int64_t n
     return sum_lanes(_mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)));
 }
 
+INLINE void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
+    const uint8_t *block = src;
+    for (int64_t at = 0; at < n / BLOCK; at += l->groups, block += l->bytes) {
+        Scales s;
+        l->scales(block, &s);
+        UNROLL
+        for (int g = 0; g < l->groups; g++) {
+            _mm256_storeu_si256((void *)(out->codes + (at + g) * BLOCK), l->codes(block, g));
+            out->d[2 * (at + g)] = s.d[g * l->halves];
+            out->d[2 * (at + g) + 1] = s.d[g * l->halves + l->halves - 1];
+            if (l->min) out->m[at + g] = s.m[g];
+        }
+    }
+}
+
 INLINE __m256i multiply_maddubs(__m256i a, __m256i b) {
     return _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
 }
 
 #define DEFINE_KERNELS(name, ...)                                                                                      \
     static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
+    static void unpack_##name(const void *src, int64_t n, Unpacked *out) { unpack(&layout_##name, src, n, out); }      \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
     }                                                                                                                  \
@@ -65,6 +81,7 @@ BLOCK_TYPES(DEFINE_KERNELS)
 void blocks_avx2(Kernels *k) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
+    k->unpack[type] = unpack_##name;                                                                                   \
     k->dot_f32[type] = dot_f32_##name;                                                                                 \
     k->dot_act[type] = dot_act_##name;
     BLOCK_TYPES(ENTER)

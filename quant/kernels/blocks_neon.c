@@ -68,12 +68,27 @@ INLINE int8x16x2_t codes_q5_1(const void *block, int g) {
     return less(codes_q5(b->high, b->q), 0);
 }
 
+INLINE int8x16x2_t look_up(const int8_t levels[16], const uint8_t *packed) {
+    uint8x16x2_t q = split_nibbles(packed);
+    int8x16_t table = vld1q_s8(levels);
+    return (int8x16x2_t){{vqtbl1q_s8(table, q.val[0]), vqtbl1q_s8(table, q.val[1])}};
+}
+
 INLINE int8x16x2_t codes_iq4_nl(const void *block, int g) {
     const BlockIQ4_NL *b = block;
     (void)g;
-    uint8x16x2_t q = split_nibbles(b->q);
-    int8x16_t levels = vld1q_s8(iq4_nl_levels);
-    return (int8x16x2_t){{vqtbl1q_s8(levels, q.val[0]), vqtbl1q_s8(levels, q.val[1])}};
+    return look_up(iq4_nl_levels, b->q);
+}
+
+INLINE int8x16x2_t codes_mxfp4(const void *block, int g) {
+    const BlockMXFP4 *b = block;
+    (void)g;
+    return look_up(e2m1_doubled, b->q);
+}
+
+INLINE int8x16x2_t codes_iq4_xs(const void *block, int g) {
+    const BlockIQ4_XS *b = block;
+    return look_up(iq4_nl_levels, b->q + g * 16);
 }
 
 // The nibbles of 32 bytes: the low ones of all, or the high ones.
@@ -151,6 +166,23 @@ INLINE float dot_f32(const Layout *l, const void *row, const float *x, int64_t n
     return vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
 }
 
+INLINE void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
+    const uint8_t *block = src;
+    for (int64_t at = 0; at < n / BLOCK; at += l->groups, block += l->bytes) {
+        Scales s;
+        l->scales(block, &s);
+        UNROLL
+        for (int g = 0; g < l->groups; g++) {
+            int8x16x2_t codes = l->codes(block, g);
+            vst1q_s8(out->codes + (at + g) * BLOCK, codes.val[0]);
+            vst1q_s8(out->codes + (at + g) * BLOCK + 16, codes.val[1]);
+            out->d[2 * (at + g)] = s.d[g * l->halves];
+            out->d[2 * (at + g) + 1] = s.d[g * l->halves + l->halves - 1];
+            if (l->min) out->m[at + g] = s.m[g];
+        }
+    }
+}
+
 // Multiplies 16 codes by 16 and adds up each four neighbours, or four others: exact sums either way.
 typedef int32x4_t (*MultiplyFn)(int8x16_t a, int8x16_t b);
 
@@ -198,6 +230,7 @@ BLOCK_TYPES(DEFINE_SDOT)
 
 #define DEFINE_KERNELS(name, ...)                                                                                      \
     static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
+    static void unpack_##name(const void *src, int64_t n, Unpacked *out) { unpack(&layout_##name, src, n, out); }      \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
     }                                                                                                                  \
@@ -209,6 +242,7 @@ BLOCK_TYPES(DEFINE_KERNELS)
 void blocks_neon(Kernels *k, const Cpu *cpu) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
+    k->unpack[type] = unpack_##name;                                                                                   \
     k->dot_f32[type] = dot_f32_##name;                                                                                 \
     k->dot_act[type] = dot_act_##name;
     BLOCK_TYPES(ENTER)

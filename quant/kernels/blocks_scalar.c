@@ -58,6 +58,19 @@ static void codes_iq4_nl(const void *block, int g, int8_t q[BLOCK]) {
     for (int i = 0; i < BLOCK; i++) q[i] = iq4_nl_levels[q[i]];
 }
 
+static void codes_mxfp4(const void *block, int g, int8_t q[BLOCK]) {
+    const BlockMXFP4 *b = block;
+    (void)g;
+    split_nibbles(b->q, q);
+    for (int i = 0; i < BLOCK; i++) q[i] = e2m1_doubled[q[i]];
+}
+
+static void codes_iq4_xs(const void *block, int g, int8_t q[BLOCK]) {
+    const BlockIQ4_XS *b = block;
+    split_nibbles(b->q + g * 16, q);
+    for (int i = 0; i < BLOCK; i++) q[i] = iq4_nl_levels[q[i]];
+}
+
 // 64 elements to 32 bytes: low nibbles an even group, high nibbles the odd one after it.
 static void codes_q4_k(const void *block, int g, int8_t q[BLOCK]) {
     const BlockQ4_K *b = block;
@@ -131,8 +144,23 @@ static float dot_act(const Layout *l, const void *row, const BlockAct *x, int64_
     return (float)sum;
 }
 
+static void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
+    const uint8_t *block = src;
+    for (int64_t at = 0; at < n / BLOCK; at += l->groups, block += l->bytes) {
+        Scales s;
+        l->scales(block, &s);
+        for (int g = 0; g < l->groups; g++) {
+            l->codes(block, g, out->codes + (at + g) * BLOCK);
+            out->d[2 * (at + g)] = s.d[g * l->halves];
+            out->d[2 * (at + g) + 1] = s.d[g * l->halves + l->halves - 1];
+            if (l->min) out->m[at + g] = s.m[g];
+        }
+    }
+}
+
 #define DEFINE_KERNELS(name, ...)                                                                                      \
     static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
+    static void unpack_##name(const void *src, int64_t n, Unpacked *out) { unpack(&layout_##name, src, n, out); }      \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
     }                                                                                                                  \
@@ -144,6 +172,7 @@ BLOCK_TYPES(DEFINE_KERNELS)
 void blocks_scalar(Kernels *k) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
+    k->unpack[type] = unpack_##name;                                                                                   \
     k->dot_f32[type] = dot_f32_##name;                                                                                 \
     k->dot_act[type] = dot_act_##name;
     BLOCK_TYPES(ENTER)

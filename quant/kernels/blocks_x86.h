@@ -62,11 +62,26 @@ INLINE __m256i codes_q5_1(const void *block, int g) {
     return _mm256_or_si256(split_nibbles(b->q), spread_fifth_bits(b->high));
 }
 
+INLINE __m256i look_up(const int8_t levels[16], const uint8_t *packed) {
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)levels));
+    return _mm256_shuffle_epi8(table, split_nibbles(packed));
+}
+
 INLINE __m256i codes_iq4_nl(const void *block, int g) {
     const BlockIQ4_NL *b = block;
     (void)g;
-    __m256i levels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)iq4_nl_levels));
-    return _mm256_shuffle_epi8(levels, split_nibbles(b->q));
+    return look_up(iq4_nl_levels, b->q);
+}
+
+INLINE __m256i codes_mxfp4(const void *block, int g) {
+    const BlockMXFP4 *b = block;
+    (void)g;
+    return look_up(e2m1_doubled, b->q);
+}
+
+INLINE __m256i codes_iq4_xs(const void *block, int g) {
+    const BlockIQ4_XS *b = block;
+    return look_up(iq4_nl_levels, b->q + g * 16);
 }
 
 INLINE __m256i codes_q4_k(const void *block, int g) {

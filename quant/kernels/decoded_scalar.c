@@ -44,17 +44,6 @@ static void decode_q3_k(const void *block, float *w) {
     }
 }
 
-static void decode_iq4_xs(const void *block, float *w) {
-    const BlockIQ4_XS *b = block;
-    float d = f16_to_f32(b->d);
-    for (int g = 0; g < SUPER / BLOCK; g++) {
-        int scale = (b->scales_low[g / 2] >> g % 2 * 4 & 15) | (b->scales_high >> 2 * g & 3) << 4;
-        float scaled = d * (float)(scale - 32);
-        for (int i = 0; i < BLOCK; i++)
-            w[g * BLOCK + i] = scaled * iq4_nl_levels[b->q[g * 16 + i % 16] >> i / 16 * 4 & 15];
-    }
-}
-
 // The n-th of a byte's digits: the byte is the number over 3^5, as a fraction of 256; n digits are shifted out above.
 static float tq1_digit(uint8_t byte, int n) {
     static const uint8_t powers[] = {1, 3, 9, 27, 81};
@@ -76,16 +65,6 @@ static void decode_tq2_0(const void *block, float *w) {
     for (int i = 0; i < SUPER; i++) w[i] = d * (float)(bit_pair(b->q, i) - 1);
 }
 
-// E2M1: a sign, two bits of exponent, one of fraction; twice its values are whole. There is no -0 among them.
-static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
-static void decode_mxfp4(const void *block, float *w) {
-    const BlockMXFP4 *b = block;
-    // 2^(e - 128), of which the two smallest are below the normal numbers.
-    float d = float_of_bits(b->e < 2 ? UINT32_C(0x00200000) << b->e : (uint32_t)(b->e - 1) << 23);
-    for (int i = 0; i < BLOCK; i++) w[i] = d * e2m1_doubled[b->q[i % 16] >> i / 16 * 4 & 15];
-}
-
 // Half of an E4M3 number without its sign: bias 7, no infinity; 0x7f, which would be NaN, counts as 0.
 static float half_e4m3(uint8_t x) {
     int exponent = x >> 3 & 15, fraction = x & 7;
@@ -104,8 +83,8 @@ static void decode_nvfp4(const void *block, float *w) {
 
 // clang-format off
 #define TYPES(X) \
-    X(q8_1, DT_Q8_1) X(q8_k, DT_Q8_K) X(q1_0, DT_Q1_0) X(q2_k, DT_Q2_K) X(q3_k, DT_Q3_K) X(iq4_xs, DT_IQ4_XS) \
-    X(tq1_0, DT_TQ1_0) X(tq2_0, DT_TQ2_0) X(mxfp4, DT_MXFP4) X(nvfp4, DT_NVFP4)
+    X(q8_1, DT_Q8_1) X(q8_k, DT_Q8_K) X(q1_0, DT_Q1_0) X(q2_k, DT_Q2_K) X(q3_k, DT_Q3_K) \
+    X(tq1_0, DT_TQ1_0) X(tq2_0, DT_TQ2_0) X(nvfp4, DT_NVFP4)
 // clang-format on
 
 TYPES(DECODED_KERNELS)

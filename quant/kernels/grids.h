@@ -1,5 +1,5 @@
-// Made by scripts/make_grids.py from the gguf package (https://github.com/ggml-org/llama.cpp, gguf-py, MIT licence): the
-// tables are part of GGUF's format and have no shorter definition. Each entry is 8 levels of 2 bits, or 4 of 3 bits
+// Made by scripts/make_grids.py from the gguf package (https://github.com/ggml-org/llama.cpp, gguf-py, MIT licence):
+// the tables are part of GGUF's format and have no shorter definition. Each entry is 8 levels of 2 bits, or 4 of 3 bits
 // (iq3), the first element lowest.
 #ifndef QUANT_GRIDS_H
 #define QUANT_GRIDS_H

@@ -7,6 +7,7 @@
 #include "core/dtype.h"
 #include "quant/blocks.h"
 #include "quant/kernels/gemm.h"
+#include "quant/kernels/gemm_int8.h"
 #include <stdint.h>
 
 // n is the number of elements: any n >= 0 for plain types, a multiple of the block for block types. `const void *` rows
@@ -19,13 +20,24 @@ typedef float (*DotF32Fn)(const void *row, const float *x, int64_t n);
 typedef float (*DotActFn)(const void *row, const BlockAct *x, int64_t n); // n / 32 blocks of x
 typedef void (*ActFn)(const float *src, BlockAct *dst, int64_t n);        // n a multiple of 32
 
+// Up to 256 weights taken apart: w = d * code (+ m), quant/kernels/layout.h. d is of each half of a group of 32, twice
+// the same where the type has one scale for both; m is not set for types without a minimum.
+typedef struct Unpacked {
+    int8_t codes[SUPER];
+    float d[2 * SUPER / BLOCK], m[SUPER / BLOCK];
+} Unpacked;
+typedef void (*UnpackFn)(const void *src, int64_t n, Unpacked *out);
+
 typedef struct Kernels {
     const char *name;             // "scalar", "avx2", "avx512", "neon"
     ToF32Fn to_f32[DT_COUNT];     // every DType
     FromF32Fn from_f32[DT_COUNT]; // f32, f16, bf16; NULL for others
     DotF32Fn dot_f32[DT_COUNT];   // f32, f16, bf16 and every block type: sum of w_i * x_i
     DotActFn dot_act[DT_COUNT];   // the block types of quant/blocks.h
+    UnpackFn unpack[DT_COUNT];    // the same; equal to the scalar twin
     const Gemm *gemm;             // matrix multiply in f32; NULL where OpenBLAS's is the best
+    const Gemm *gemm_bf16;        // ... with both sides rounded to bf16; NULL where the CPU has no instruction for it
+    const GemmInt8 *int8;         // ... of quantized weights with activations of 8 bits
     ActFn act; // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
 } Kernels;
 
@@ -47,5 +59,6 @@ void plain_avx512(Kernels *k, const Cpu *cpu);
 void blocks_avx512(Kernels *k, const Cpu *cpu);
 void plain_neon(Kernels *k);
 void blocks_neon(Kernels *k, const Cpu *cpu);
+void gemm_int8_neon(Kernels *k, const Cpu *cpu);
 
 #endif

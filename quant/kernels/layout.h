@@ -38,6 +38,8 @@ typedef struct Scales {
     X(q5_0,   DT_Q5_0,   BlockQ5_0,   1,     1,     false, true,    scale_first)   \
     X(q5_1,   DT_Q5_1,   BlockQ5_1,   1,     1,     true,  false,   scale_minimum) \
     X(iq4_nl, DT_IQ4_NL, BlockIQ4_NL, 1,     1,     false, true,    scale_first)   \
+    X(mxfp4,  DT_MXFP4,  BlockMXFP4,  1,     1,     false, true,    scale_e8m0)    \
+    X(iq4_xs, DT_IQ4_XS, BlockIQ4_XS, 8,     1,     false, true,    scales_iq4_xs) \
     X(q4_k,   DT_Q4_K,   BlockQ4_K,   8,     1,     true,  false,   scales_packed) \
     X(q5_k,   DT_Q5_K,   BlockQ5_K,   8,     1,     true,  false,   scales_packed) \
     X(q6_k,   DT_Q6_K,   BlockQ6_K,   8,     2,     false, true,    scales_q6_k)
@@ -64,6 +66,21 @@ INLINE void scale_minimum(const void *block, Scales *s) {
     const BlockQ4_1 *b = block; // and m second
     s->d[0] = f16_to_f32(b->d);
     s->m[0] = f16_to_f32(b->m);
+}
+
+INLINE void scale_e8m0(const void *block, Scales *s) {
+    const BlockMXFP4 *b = block;
+    // 2^(e - 128), of which the two smallest are below the normal numbers.
+    s->d[0] = float_of_bits(b->e < 2 ? UINT32_C(0x00200000) << b->e : (uint32_t)(b->e - 1) << 23);
+}
+
+INLINE void scales_iq4_xs(const void *block, Scales *s) {
+    const BlockIQ4_XS *b = block;
+    float d = f16_to_f32(b->d);
+    for (int g = 0; g < GROUPS; g++) {
+        int scale = (b->scales_low[g / 2] >> g % 2 * 4 & 15) | (b->scales_high >> 2 * g & 3) << 4;
+        s->d[g] = d * (float)(scale - 32);
+    }
 }
 
 // The 8 scales and 8 minimums of 6 bits in 12 bytes: the low six bits of bytes 0-3 and 4-7 are the first four of each;

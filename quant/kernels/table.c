@@ -12,20 +12,24 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
     blocks_scalar(out);
     decoded_scalar(out);
     grids_scalar(out);
+    out->int8 = &gemm_int8_scalar;
 #if defined(__x86_64__)
     if (cpu->level == CPU_AVX2 || cpu->level == CPU_AVX512) {
         plain_avx2(out);
         blocks_avx2(out);
+        out->int8 = &gemm_int8_avx2;
     }
     if (cpu->level == CPU_AVX512) {
         plain_avx512(out, cpu);
         blocks_avx512(out, cpu);
+        if (cpu->vnni) out->int8 = &gemm_int8_avx512_vnni;
         if (cpu->amx) out->gemm = &gemm_amx;
     }
 #elif defined(__aarch64__)
     if (cpu->level == CPU_NEON) {
         plain_neon(out);
         blocks_neon(out, cpu);
+        gemm_int8_neon(out, cpu);
     }
 #endif
 }

@@ -1,0 +1,77 @@
+// Matrix multiply of quantized weights with activations rounded to 8 bits, y = x W^T: integer dot products of 32 codes
+// by 32, or 16 by 16 where a scale has but 16 weights, each times both scales, summed in f32. Built as BLIS builds its
+// own (Van Zee & van de Geijn, ACM TOMS 41(3), 2015): weights are packed once into panels of INT8_ROWS rows, inputs
+// into the CPU's cache, and a micro-kernel makes INT8_ROWS results of a few inputs in registers.
+//
+// Every set gives the same digits: the integer sums are exact, and each result adds up in one order, of the columns,
+// with fused multiplications. tests/check_kernels.c holds each set to the scalar one bit for bit, and that to the sum.
+#ifndef QUANT_GEMM_INT8_H
+#define QUANT_GEMM_INT8_H
+
+#include "core/dtype.h"
+#include "quant/blocks.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { INT8_ROWS = 32, INT8_LANES = 16, INT8_TOKENS_MOST = 16 };
+
+// How a type's codes are packed, and with what inputs they are multiplied.
+typedef enum Int8Layout {
+    INT8_SIGNED,   // signed codes, signed inputs
+    INT8_OFFSET,   // signed codes, inputs + 128 unsigned; with them -128 * (sum of codes) of each row
+    INT8_UNSIGNED, // unsigned codes (types with a minimum), signed inputs; packed as INT8_SIGNED
+    INT8_WIDE,     // codes and inputs of 16 bits
+} Int8Layout;
+
+// Packed weights: panels of INT8_LANES rows, in each a record for every group of 32 columns:
+//     codes   [8][16 rows][4] bytes, or [16][16 rows][2] of 16 bits
+//     sums    [halves][16 rows] int32, with INT8_OFFSET alone
+//     scales  [halves][16 rows] f32
+//     minimum [16 rows] f32, of types that have one
+// Packed inputs: for every token a record for every group: scale and scale * sum in f32, then 32 codes, of 8 or 16
+// bits.
+enum { INT8_INPUT_HEAD = 2 * sizeof(float) };
+
+typedef struct Int8Tile {
+    const uint8_t *weights; // two panels, `panel` bytes apart
+    size_t panel;
+    int64_t groups;
+    const uint8_t *inputs; // as many as the kernel's `tokens`, `input` bytes apart
+    size_t input;
+    float *y; // [tokens, INT8_ROWS], `stride` floats from row to row
+    int64_t stride;
+    bool add; // y += the result
+} Int8Tile;
+
+typedef void (*Int8TileFn)(const Int8Tile *tile);
+
+typedef struct GemmInt8 {
+    const char *name;
+    int tokens; // of a tile; at most INT8_TOKENS_MOST
+    Int8Layout layout[DT_COUNT];
+    Int8TileFn tile[DT_COUNT]; // NULL: the type has none
+} GemmInt8;
+
+// Whether weights of this type and width can be multiplied so.
+bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols);
+
+// Bytes of a packed weight of any type, 64-byte aligned; rows, cols > 0, cols a multiple of 32.
+size_t gemm_int8_bytes(int64_t rows, int64_t cols);
+
+// Packs rows row .. row + INT8_ROWS - 1, fewer at the lower edge, of a weight [rows, cols] that starts at `weight` into
+// their place in `packed`. row is a multiple of INT8_ROWS.
+void gemm_int8_pack(const GemmInt8 *gemm, DType type, const uint8_t *weight, int64_t row, int64_t rows, int64_t cols,
+                    void *packed);
+
+// y [n, rows] = x [n, cols] W^T, or with `add` y += that; strides are in floats. In the calling thread, which keeps a
+// MiB for the rounded inputs. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do
+// all results of that row.
+void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
+                        const void *packed, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
+
+extern const GemmInt8 gemm_int8_scalar;
+#if defined(__x86_64__)
+extern const GemmInt8 gemm_int8_avx2, gemm_int8_avx512_vnni;
+#endif
+
+#endif

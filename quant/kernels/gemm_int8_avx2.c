@@ -1,0 +1,115 @@
+// AVX2 multiplies unsigned by signed bytes and adds up pairs in 16 bits (maddubs). So many of these sums fit in 16 bits
+// one over the other as the codes are small: 8 of 4-bit ones, then one instruction widens all. Codes of 8 bits would
+// overflow at once: they, and their inputs, are widened when packed. 8 rows by 4 inputs at a time.
+#include "quant/kernels/gemm_int8_tile.h"
+#include <immintrin.h>
+
+enum { TOKENS = 4, EIGHT = 8 };
+
+// Pairs of products, of four columns of 8 rows by four of an input.
+INLINE __m256i narrow_dot(Int8Type t, __m256i w, __m256i four) {
+    return t.layout == INT8_OFFSET ? _mm256_maddubs_epi16(four, w) : _mm256_maddubs_epi16(w, four);
+}
+
+INLINE __m256i four_of(const uint8_t *x, int k) { return _mm256_set1_epi32(int8_four(x + INT8_INPUT_HEAD + 4 * k)); }
+INLINE __m256i load(const uint8_t *at) { return _mm256_loadu_si256((const void *)at); }
+INLINE __m256 load_floats(const uint8_t *at) { return _mm256_loadu_ps((const float *)(const void *)at); }
+
+// Keeps the order of additions: GCC would make a tree of them, for which there are not registers enough.
+INLINE __m256i in_order(__m256i v) {
+    __asm__("" : "+x"(v));
+    return v;
+}
+
+// The integer sums of half h of a group, or of all of it: 8 rows, whose part of the record starts at w, by the inputs.
+INLINE void half_dots(Int8Type t, int depth, const uint8_t *w, const uint8_t *x, size_t input, int h,
+                      __m256i dots[TOKENS]) {
+    const int steps = 8 / t.halves * (t.layout == INT8_WIDE ? 2 : 1), first = h * steps;
+    const int run = t.layout == INT8_WIDE ? 1 : depth < steps ? depth : steps;
+    __m256i start = _mm256_setzero_si256();
+    if (t.layout == INT8_OFFSET) start = load(w + int8_sums_at(t) + (size_t)h * int8_lane_bytes());
+    UNROLL
+    for (int i = 0; i < TOKENS; i++) dots[i] = start;
+    for (int k = first; k < first + steps; k += run) {
+        __m256i codes = load(w + 64 * k), pairs[TOKENS];
+        if (t.layout == INT8_WIDE) {
+            UNROLL
+            for (int i = 0; i < TOKENS; i++)
+                dots[i] =
+                    in_order(_mm256_add_epi32(dots[i], _mm256_madd_epi16(codes, four_of(x + (size_t)i * input, k))));
+            continue;
+        }
+        UNROLL
+        for (int i = 0; i < TOKENS; i++) pairs[i] = narrow_dot(t, codes, four_of(x + (size_t)i * input, k));
+        UNROLL
+        for (int more = 1; more < run; more++) {
+            codes = load(w + 64 * (k + more));
+            UNROLL
+            for (int i = 0; i < TOKENS; i++)
+                pairs[i] = in_order(
+                    _mm256_add_epi16(pairs[i], narrow_dot(t, codes, four_of(x + (size_t)i * input, k + more))));
+        }
+        UNROLL
+        for (int i = 0; i < TOKENS; i++)
+            dots[i] = _mm256_add_epi32(dots[i], _mm256_madd_epi16(pairs[i], _mm256_set1_epi16(1)));
+    }
+}
+
+// 8 rows by the inputs.
+INLINE void strip(Int8Type t, int depth, const Int8Tile *a, const uint8_t *w, float *y) {
+    const uint8_t *x = a->inputs;
+    const size_t input = a->input;
+    __m256 sums[TOKENS];
+    UNROLL
+    for (int i = 0; i < TOKENS; i++) sums[i] = _mm256_setzero_ps();
+    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+        UNROLL
+        for (int h = 0; h < t.halves; h++) {
+            __m256i dots[TOKENS];
+            half_dots(t, depth, w, x, input, h, dots);
+            __m256 d = load_floats(w + int8_scales_at(t) + (size_t)h * int8_lane_bytes());
+            UNROLL
+            for (int i = 0; i < TOKENS; i++) {
+                __m256 by = _mm256_mul_ps(d, _mm256_set1_ps(int8_float(x + (size_t)i * input)));
+                sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[i]), by, sums[i]);
+            }
+        }
+        if (!t.min) continue;
+        __m256 m = load_floats(w + int8_min_at(t));
+        UNROLL
+        for (int i = 0; i < TOKENS; i++)
+            sums[i] = _mm256_fmadd_ps(m, _mm256_set1_ps(int8_float(x + (size_t)i * input + sizeof(float))), sums[i]);
+    }
+    UNROLL
+    for (int i = 0; i < TOKENS; i++) {
+        float *to = y + i * a->stride;
+        _mm256_storeu_ps(to, a->add ? _mm256_add_ps(_mm256_loadu_ps(to), sums[i]) : sums[i]);
+    }
+}
+
+INLINE void tile(Int8Type t, int depth, const Int8Tile *a) {
+    for (int r = 0; r < INT8_ROWS; r += EIGHT)
+        strip(t, depth, a, a->weights + (size_t)(r / INT8_LANES) * a->panel + r % INT8_LANES * 4, a->y + r);
+}
+
+// The layout and how many sums fit in 16 bits: pairs of products of at most 255 * |code| or, unsigned, 127 * code.
+// clang-format off
+#define AVX2_TYPES(X) \
+    X(q8_0,   INT8_WIDE, 0)     X(iq4_nl, INT8_WIDE, 0)     X(iq4_xs, INT8_WIDE, 0) \
+    X(q4_0,   INT8_OFFSET, 8)   X(q5_0,   INT8_OFFSET, 4)   X(q6_k,   INT8_OFFSET, 2) X(mxfp4, INT8_OFFSET, 4) \
+    X(q4_1,   INT8_UNSIGNED, 8) X(q4_k,   INT8_UNSIGNED, 8) X(q5_1,   INT8_UNSIGNED, 4) X(q5_k, INT8_UNSIGNED, 4)
+// clang-format on
+enum {
+#define ENUM(name, layout, depth) layout_of_##name = layout, depth_of_##name = depth,
+    AVX2_TYPES(ENUM)
+};
+
+#define DEFINE_TILES(name, type, block, groups, halves, min, ...)                                                      \
+    static void tile_##name(const Int8Tile *a) {                                                                       \
+        tile((Int8Type){(Int8Layout)layout_of_##name, halves, min}, depth_of_##name, a);                               \
+    }
+BLOCK_TYPES(DEFINE_TILES)
+
+#define TILE(name, type, ...)   [type] = tile_##name,
+#define LAYOUT(name, type, ...) [type] = (Int8Layout)layout_of_##name,
+const GemmInt8 gemm_int8_avx2 = {"avx2", TOKENS, {BLOCK_TYPES(LAYOUT)}, {BLOCK_TYPES(TILE)}};

@@ -1,0 +1,37 @@
+// What the micro-kernels of quant/kernels/gemm_int8.h share: where things lie in a record, and their tables.
+#ifndef QUANT_GEMM_INT8_TILE_H
+#define QUANT_GEMM_INT8_TILE_H
+
+#include "quant/kernels/gemm_int8.h"
+#include "quant/kernels/layout.h"
+
+// Of a type: constant where these functions are inlined.
+typedef struct Int8Type {
+    Int8Layout layout;
+    int halves;
+    bool min;
+} Int8Type;
+
+INLINE size_t int8_code_bytes(Int8Type t) { return t.layout == INT8_WIDE ? 64 : 32; }
+INLINE size_t int8_sums_at(Int8Type t) { return INT8_LANES * int8_code_bytes(t); }
+INLINE size_t int8_lane_bytes(void) { return INT8_LANES * sizeof(float); }
+INLINE size_t int8_scales_at(Int8Type t) {
+    return int8_sums_at(t) + (t.layout == INT8_OFFSET ? (size_t)t.halves * int8_lane_bytes() : 0);
+}
+INLINE size_t int8_min_at(Int8Type t) { return int8_scales_at(t) + (size_t)t.halves * int8_lane_bytes(); }
+INLINE size_t int8_record(Int8Type t) { return int8_min_at(t) + (t.min ? int8_lane_bytes() : 0); }
+INLINE size_t int8_input_record(Int8Type t) { return INT8_INPUT_HEAD + int8_code_bytes(t); }
+
+INLINE float int8_float(const uint8_t *at) {
+    float f;
+    memcpy(&f, at, sizeof f);
+    return f;
+}
+
+INLINE int32_t int8_four(const uint8_t *at) {
+    int32_t i;
+    memcpy(&i, at, sizeof i);
+    return i;
+}
+
+#endif
