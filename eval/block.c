@@ -12,7 +12,7 @@ void norm_row(const VectorMath *m, const Norm *norm, const float *gain, const fl
 }
 
 void normalize(const Transformer *t, const Norm *norm, const float *x, int64_t n, int64_t stride, float *y) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > LINEAR_FEW)
     for (int64_t i = 0; i < n; i++) norm_row(t->math, norm, norm->gain, x + i * stride, norm->width, y + i * stride);
 }
 
@@ -24,7 +24,7 @@ static void normalize_heads(const Transformer *t, const Norm *norm, float *x, in
         return;
     }
     bool own = t->desc->qk_norm == QK_NORM_HEADS;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > LINEAR_FEW)
     for (int64_t i = 0; i < n * heads; i++)
         norm_row(t->math, norm, norm->gain + (own ? i % heads * d : 0), x + i * d, d, x + i * d);
 }
@@ -116,12 +116,14 @@ AttentionShape attention_shape(const Transformer *t, const Layer *l, int64_t lay
     };
 }
 
+enum { ALONE = 128 }; // a token with so many keys to see is still faster done by one thread than shared out
+
 void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Chunk *c, const float *k,
                    const float *v) {
     const ModelDesc *d = t->desc;
     int64_t tasks = (int64_t)c->count * d->heads, dv = desc_value_dim(d);
     AttentionShape shape = attention_shape(t, l, layer, c->past);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (c->tokens + c->past / ALONE > LINEAR_FEW)
     for (int64_t task = 0; task < tasks; task++) {
         const Span *s = &c->spans[task / d->heads];
         AttentionShape own = shape;
@@ -156,7 +158,7 @@ bool mlp_run(Transformer *t, Layer *l, const float *x, int64_t n, bool keep, flo
 void branch_add(const Transformer *t, const float *branch, int64_t n, float *x) {
     int64_t dim = t->desc->dim;
     float scale = t->desc->residual_scale != 0 ? (float)t->desc->residual_scale : 1;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > LINEAR_FEW)
     for (int64_t i = 0; i < n * dim; i++) x[i] += scale * branch[i];
 }
 

@@ -119,7 +119,7 @@ static bool run_init(Run *r, const Model *model, const Tokenizer *tokenizer, con
         return error_set(err, "%s: has positions for %lld tokens, the prompt has %lld and %lld more were asked for",
                          model->path, (long long)model->desc.context, (long long)r->count, (long long)n);
     r->transformer = transformer_new(model, r->count, r->count, err);
-    if (!r->transformer || !head_open(&r->head, model, err)) return false;
+    if (!r->transformer || !head_open(&r->head, model, err) || !linear_repack(&r->head.output, err)) return false;
     r->panel = mem_alloc(1, linear_panel_bytes(model->desc.vocab, desc_embed_dim(&model->desc)), err);
     r->sampler = sampler_new(model->desc.vocab, s->temperature, s->top_p, s->seed, err);
     r->x = mem_alloc((size_t)r->count, sizeof(float) * (size_t)model->desc.dim, err);

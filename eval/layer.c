@@ -220,6 +220,19 @@ void layer_drop(Layer *l) {
         if (linears[i]->weight) linear_drop(linears[i]);
 }
 
+bool layer_repack(Layer *l, Error *err) {
+    Linear *linears[LINEARS];
+    linears_of(l, linears);
+    for (int i = 0; i < LINEARS; i++)
+        if (linears[i]->weight && !linear_repack(linears[i], err)) return false;
+    return true;
+}
+
+bool mlp_repack(Mlp *mlp, Error *err) {
+    return (!mlp->gate.weight || linear_repack(&mlp->gate, err)) && linear_repack(&mlp->up, err) &&
+           linear_repack(&mlp->down, err);
+}
+
 bool mlp_take(Mlp *mlp, Error *err) {
     return (!mlp->gate.weight || linear_take(&mlp->gate, err)) && linear_take(&mlp->up, err) &&
            linear_take(&mlp->down, err);

@@ -41,6 +41,10 @@ void layer_close(Layer *layer);
 bool layer_take(Layer *layer, Error *err);
 void layer_drop(Layer *layer);
 
+// linear_repack for all that was taken.
+bool layer_repack(Layer *layer, Error *err);
+bool mlp_repack(Mlp *mlp, Error *err);
+
 bool mlp_take(Mlp *mlp, Error *err);
 void mlp_drop(Mlp *mlp);
 

@@ -4,10 +4,7 @@
 #include "eval/panel.h"
 #include "quant/kernels/kernels.h"
 
-enum {
-    FEW = 4,           // up to so many inputs the weights are read in place, row by row: then memory is the limit
-    TOKEN_BLOCK = 256, // inputs multiplied in one task: fixed, so that digits do not depend on the number of threads
-};
+enum { TOKEN_BLOCK = 256 }; // inputs multiplied in one task: fixed, so that digits do not depend on the threads
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -43,6 +40,7 @@ void linear_close(Linear *layer) {
     if (layer->own) mem_free((void *)layer->own->data);
     mem_free(layer->own);
     mem_free(layer->own_bias);
+    mem_free(layer->panels);
     *layer = (Linear){0};
 }
 
@@ -75,6 +73,19 @@ void linear_drop(Linear *layer) {
     layer->own->data = NULL;
 }
 
+bool linear_repack(Linear *layer, Error *err) {
+    const Tensor *w = layer->weight;
+    if (layer->panels || !panel_is_int8(w, layer->compute) || !kernels_get()->gemv[w->type]) return true;
+    int64_t rows = tensor_rows(w), cols = tensor_cols(w), panels = (rows + GEMV_ROWS - 1) / GEMV_ROWS;
+    size_t bytes = gemv_panel_bytes(w->type, cols);
+    if (!(layer->panels = mem_alloc((size_t)panels, bytes, err))) return false;
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < panels; p++)
+        gemv_pack(w->type, w->data, p * GEMV_ROWS, rows, cols, layer->panels + (size_t)p * bytes);
+    tensor_release(w, 0, rows);
+    return true;
+}
+
 static int64_t panel_rows(int64_t rows, int64_t cols) {
     int64_t groups = LINEAR_PANEL_BYTES / (int64_t)panel_bytes(GEMM_ROWS, cols ? cols : 1);
     return min(rows, (groups < 1 ? 1 : groups) * GEMM_ROWS);
@@ -82,22 +93,35 @@ static int64_t panel_rows(int64_t rows, int64_t cols) {
 
 size_t linear_panel_bytes(int64_t rows, int64_t cols) { return panel_bytes(panel_rows(rows, cols), cols); }
 
-// acts: x rounded to 8 bits, where that is the arithmetic.
-static void apply_few(const Linear *layer, const float *x, int64_t n, float *y, bool add, BlockAct *acts) {
+static void put(const Linear *layer, float value, int64_t row, bool add, float *y) {
+    float v = layer->bias ? value + layer->bias[row] : value;
+    y[row] = add ? y[row] + v : v;
+}
+
+// The weights are read in place, row by row.
+static void apply_few(const Linear *layer, const float *x, int64_t n, float *y, bool add) {
     const Tensor *w = layer->weight;
     int64_t rows = tensor_rows(w), cols = tensor_cols(w);
     size_t row_bytes = w->bytes / (size_t)rows;
-    const Kernels *k = kernels_get();
-    DotF32Fn dot = k->dot_f32[w->type];
-    DotActFn dot_act = panel_is_int8(w, layer->compute) ? k->dot_act[w->type] : NULL;
-    if (dot_act) k->act(x, acts, n * cols);
+    DotF32Fn dot = kernels_get()->dot_f32[w->type];
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rows; r++)
+        for (int64_t t = 0; t < n; t++)
+            put(layer, dot(w->data + (size_t)r * row_bytes, x + t * cols, cols), r, add, y + t * rows);
+}
+
+static void apply_repacked(const Linear *layer, const float *x, int64_t n, float *y, bool add, GemvInput *inputs) {
+    const Tensor *w = layer->weight;
+    int64_t rows = tensor_rows(w), cols = tensor_cols(w), groups = cols / BLOCK;
+    size_t bytes = gemv_panel_bytes(w->type, cols);
+    GemvFn gemv = kernels_get()->gemv[w->type];
+    gemv_input(x, n * cols, inputs);
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; r += GEMV_ROWS)
         for (int64_t t = 0; t < n; t++) {
-            const uint8_t *row = w->data + (size_t)r * row_bytes;
-            float v = dot_act ? dot_act(row, acts + t * cols / BLOCK, cols) : dot(row, x + t * cols, cols);
-            if (layer->bias) v += layer->bias[r];
-            y[t * rows + r] = add ? y[t * rows + r] + v : v;
+            float values[GEMV_ROWS];
+            gemv(layer->panels + (size_t)(r / GEMV_ROWS) * bytes, groups, inputs + t * groups, values);
+            for (int64_t i = 0; i < min(GEMV_ROWS, rows - r); i++) put(layer, values[i], r + i, add, y + t * rows);
         }
 }
 
@@ -108,8 +132,12 @@ static void add_bias(float *y, const float *bias, int64_t n, int64_t count, int6
 
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory) {
     int64_t rows = tensor_rows(layer->weight), cols = tensor_cols(layer->weight);
-    if (n <= FEW && kernels_get()->dot_f32[layer->weight->type]) {
-        apply_few(layer, x, n, y, add, memory);
+    if (n <= LINEAR_FEW && layer->panels) {
+        apply_repacked(layer, x, n, y, add, memory);
+        return;
+    }
+    if (n <= LINEAR_FEW && !panel_is_int8(layer->weight, layer->compute)) {
+        apply_few(layer, x, n, y, add);
         return;
     }
     int64_t height = panel_rows(rows, cols);

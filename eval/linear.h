@@ -10,6 +10,7 @@ typedef struct Linear {
     const float *bias;    // [rows], or NULL
     Tensor *own;          // weight itself, where its rows are put together (core/layout.h) while it is in use
     float *own_bias;
+    uint8_t *panels; // the weight repacked for single inputs (quant/kernels/gemv_int8.h), or NULL
     Compute compute; // the arithmetic; f32 where nobody set it
     bool verified;   // the weight was checked against its hash
 } Linear;
@@ -23,10 +24,16 @@ bool linear_take(Linear *layer, Error *err);
 // After it: memory and pages are given back.
 void linear_drop(Linear *layer);
 
+// In int8 arithmetic a taken layer that will see many inputs one by one: its weight is kept in memory, repacked, until
+// it is closed. Does nothing where there is nothing to gain.
+bool linear_repack(Linear *layer, Error *err);
+
 enum { LINEAR_PANEL_BYTES = 8 << 20 }; // aimed at: a panel has whole groups of rows, at least one
 
 // Bytes of memory, 64-byte aligned, that linear_apply needs for a weight of this shape, a panel at a time.
 size_t linear_panel_bytes(int64_t rows, int64_t cols);
+
+enum { LINEAR_FEW = 4 }; // up to so many inputs are single ones: memory is the limit, and weights are not made ready
 
 // y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads.
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory);

@@ -35,7 +35,7 @@ void mlp_activate(const ModelDesc *d, float *x, const float *up, int64_t n, int6
     const VectorMath *m = vector_math();
     void (*const f[ACT_COUNT])(float *, const float *, int64_t) = {
         [ACT_SILU] = m->silu, [ACT_GELU] = m->gelu, [ACT_GELU_TANH] = m->gelu_tanh, [ACT_RELU] = m->relu};
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > LINEAR_FEW)
     for (int64_t i = 0; i < n; i++) {
         const float *row = up ? up + i * width : NULL;
         if (d->activation == ACT_SWIGLU_CLAMPED)
@@ -97,6 +97,7 @@ bool experts_apply(const ModelDesc *d, Layer *l, const float *x, int64_t n, floa
         int64_t tokens = starts[k + 1] - starts[k];
         if (!tokens) continue;
         if (!mlp_take(&l->experts[k], err)) return false;
+        if (keep && n <= LINEAR_FEW && !mlp_repack(&l->experts[k], err)) return false;
         expert_apply(d, &l->experts[k], x, s->tokens + starts[k], tokens, out, s);
         if (!keep) mlp_drop(&l->experts[k]);
     }

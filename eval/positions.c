@@ -4,6 +4,7 @@
 #include "eval/linear.h"
 #include "eval/rope.h"
 #include "eval/vector.h"
+#include "eval/linear.h"
 #include <math.h>
 
 // One kind of rotary positions; the table holds one sequence's positions, kept while the same are asked for.
@@ -118,7 +119,7 @@ static void turn(Positioner *p, int64_t layer, Sequence s, float *x, int64_t hea
     const float *sine = back ? t->back : t->sine;
     void (*rotate)(float *, const float *, const float *, int64_t) = t->rope->interleaved ? m->rotate_pairs : m->rotate;
     int64_t half = t->dims / 2, skip = d->latent.kv_rank ? d->head_dim - t->dims : 0;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (s.length > LINEAR_FEW)
     for (int64_t i = 0; i < s.length; i++)
         for (int64_t h = 0; h < heads; h++)
             rotate(x + (i * heads + h) * d->head_dim + skip, t->cosine + i * half, sine + i * half, half);

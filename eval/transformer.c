@@ -202,7 +202,9 @@ bool transformer_embed(Transformer *t, const int32_t *ids, const Span *spans, si
 
 bool transformer_layer(Transformer *t, int64_t layer, const Span *spans, size_t count, KvCache *cache, float *x,
                        LayerDone done, void *context, Error *err) {
+    int64_t tokens = spans[count - 1].start + spans[count - 1].length;
     if (!layer_take(&t->layers[layer], err)) return false;
+    if (cache && tokens <= LINEAR_FEW && !layer_repack(&t->layers[layer], err)) return false;
     for (size_t s = 0; s < count;) {
         Chunk c = chunk_take(t, spans, s, count, cache ? cache->length : 0);
         if (!block_forward(t, layer, &c, cache, x + spans[s].start * t->desc->dim, err)) return false;

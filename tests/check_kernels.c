@@ -22,8 +22,9 @@
 enum { LONGEST = 1 << 18, GUARD = 64, TIMED = 1 << 14 };
 static const double DOT_TOLERANCE = 1e-6;
 
-typedef enum Kind { TO_F32, FROM_F32, DOT_F32, DOT_ACT, UNPACK, INT8, ACT, KINDS } Kind;
-static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "dot_act", "unpack", "int8", "act"};
+typedef enum Kind { TO_F32, FROM_F32, DOT_F32, DOT_ACT, UNPACK, INT8, GEMV, ACT, KINDS } Kind;
+static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "dot_act",
+                                              "unpack", "int8",     "gemv",    "act"};
 
 static Kernels scalar;
 static const char *goldens = "tests/data/blocks";
@@ -494,9 +495,38 @@ static double check_int8(const Kernels *k, DType type) {
     return worst;
 }
 
+// A panel of repacked rows times a vector: the digits of the scalar set's integer matrix multiply.
+static double check_gemv(const Kernels *k, DType type) {
+    enum { MORE = 2 };
+    for (int64_t blocks = 1; blocks <= 9; blocks++)
+        for (Input input = 0; input < INPUTS; input++)
+            for (int64_t rows = GEMV_ROWS - MORE; rows <= GEMV_ROWS; rows += MORE) {
+                int64_t cols = blocks * dtype_info(type)->block;
+                const uint8_t *weight = random_row(type, rows * cols, input, 1);
+                const float *x = random_x(cols);
+                float want[GEMV_ROWS], got[GEMV_ROWS];
+                void *packed = pack_int8(&scalar, type, weight, rows, cols);
+                uint8_t *panel = malloc(gemv_panel_bytes(type, cols));
+                GemvInput *inputs = malloc((size_t)(cols / BLOCK) * sizeof *inputs);
+                gemm_int8_multiply(scalar.int8, type, x, 1, cols, packed, rows, cols, want, rows, false);
+                gemv_pack(type, weight, 0, rows, cols, panel);
+                gemv_input(x, cols, inputs);
+                k->gemv[type](panel, cols / BLOCK, inputs, got);
+                bool same = true;
+                for (int64_t r = 0; r < rows; r++) same = same && same_float(got[r], want[r]);
+                free(packed);
+                free(panel);
+                free(inputs);
+                if (!same)
+                    return fail("%s, cols %lld: %a, not %a", input_names[input], (long long)cols, (double)got[0],
+                                (double)want[0]);
+            }
+    return 0;
+}
+
 static double (*const checks[KINDS])(const Kernels *, DType) = {
     [TO_F32] = check_to_f32, [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32, [DOT_ACT] = check_dot_act,
-    [UNPACK] = check_unpack, [INT8] = check_int8,         [ACT] = check_act,
+    [UNPACK] = check_unpack, [INT8] = check_int8,         [GEMV] = check_gemv,       [ACT] = check_act,
 };
 
 // ---- timing and the table
@@ -511,6 +541,7 @@ static Entry entry_of(const Kernels *k, Kind kind, DType type) {
     case DOT_ACT: return (Entry)k->dot_act[type];
     case UNPACK: return (Entry)k->unpack[type];
     case INT8: return (Entry)k->int8->tile[type];
+    case GEMV: return (Entry)k->gemv[type];
     default: return type == 0 ? (Entry)k->act : NULL; // one for all types
     }
 }
@@ -552,6 +583,11 @@ static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row
         }
         break;
     case INT8: k->int8->tile[type](&timed_tile[k == &scalar]); break;
+    case GEMV: {
+        static GemvInput inputs[16];
+        k->gemv[type](timed_tile[k == &scalar].weights, 16, inputs, out);
+        break;
+    }
     default: k->act(x, act, TIMED); break;
     }
 }

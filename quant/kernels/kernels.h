@@ -8,6 +8,7 @@
 #include "quant/blocks.h"
 #include "quant/kernels/gemm.h"
 #include "quant/kernels/gemm_int8.h"
+#include "quant/kernels/gemv_int8.h"
 #include <stdint.h>
 
 // n is the number of elements: any n >= 0 for plain types, a multiple of the block for block types. `const void *` rows
@@ -37,6 +38,7 @@ typedef struct Kernels {
     UnpackFn unpack[DT_COUNT];    // the same; equal to the scalar twin
     const Gemm *gemm;             // matrix multiply in f32; NULL where OpenBLAS's is the best
     const Gemm *gemm_bf16;        // ... with both sides rounded to bf16; NULL where the CPU has no instruction for it
+    GemvFn gemv[DT_COUNT];        // ... of repacked weights with one vector, in the same digits
     const GemmInt8 *int8;         // ... of quantized weights with activations of 8 bits
     ActFn act; // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
 } Kernels;
@@ -59,6 +61,9 @@ void plain_avx512(Kernels *k, const Cpu *cpu);
 void blocks_avx512(Kernels *k, const Cpu *cpu);
 void plain_neon(Kernels *k);
 void blocks_neon(Kernels *k, const Cpu *cpu);
+void gemv_scalar(Kernels *k);
+void gemv_avx2(Kernels *k);
+void gemv_avx512_vnni(Kernels *k);
 void gemm_int8_neon(Kernels *k, const Cpu *cpu);
 
 #endif

@@ -12,17 +12,22 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
     blocks_scalar(out);
     decoded_scalar(out);
     grids_scalar(out);
+    gemv_scalar(out);
     out->int8 = &gemm_int8_scalar;
 #if defined(__x86_64__)
     if (cpu->level == CPU_AVX2 || cpu->level == CPU_AVX512) {
         plain_avx2(out);
         blocks_avx2(out);
+        gemv_avx2(out);
         out->int8 = &gemm_int8_avx2;
     }
     if (cpu->level == CPU_AVX512) {
         plain_avx512(out, cpu);
         blocks_avx512(out, cpu);
-        if (cpu->vnni) out->int8 = &gemm_int8_avx512_vnni;
+        if (cpu->vnni) {
+            gemv_avx512_vnni(out);
+            out->int8 = &gemm_int8_avx512_vnni;
+        }
         if (cpu->amx) out->gemm = &gemm_amx;
     }
 #elif defined(__aarch64__)
