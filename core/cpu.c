@@ -69,6 +69,7 @@ static void cpu_find(void) {
     if (found.level == CPU_AVX512) {
         found.vnni = __builtin_cpu_supports("avx512vnni");
         found.bf16 = __builtin_cpu_supports("avx512bf16");
+        found.fast_bf16 = found.bf16 && __builtin_cpu_is("amd");
         found.amx = !cap && has_amx();
     }
 #elif defined(__aarch64__) && defined(__linux__)

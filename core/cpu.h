@@ -11,6 +11,7 @@ typedef struct Cpu {
     CpuLevel level; // avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL beside those
     bool vnni;      // AVX512_VNNI, at level avx512
     bool bf16;      // AVX512_BF16, at level avx512
+    bool fast_bf16; // that multiplies faster than f32: AMD's does, Intel's has half the rate of f32
     bool amx;       // AMX_TILE and AMX_BF16, at level avx512, and Linux lets this process use them
     bool dotprod;   // NEON dot products, at level neon
 } Cpu;

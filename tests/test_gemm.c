@@ -1,4 +1,5 @@
 // Matrix multiply: the CPU's own (skipped where it has none) and panels of weights, against sums in double precision.
+#include "core/half.h"
 #include "core/mem.h"
 #include "eval/panel.h"
 #include "quant/kernels/kernels.h"
@@ -39,12 +40,27 @@ static float *random_floats(int64_t n) {
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static const Gemm *gemm_or_skip(void) {
-    if (!kernels_get()->gemm) {
+// Every matrix multiply of ours that this CPU can do, those that round to bf16 last.
+static int gemms_of_cpu(const Gemm *gemms[3]) {
+    int n = 0;
+#if defined(__x86_64__)
+    const Cpu *cpu = cpu_get();
+    if (cpu->amx) gemms[n++] = &gemm_amx;
+    if (cpu->amx) gemms[n++] = &gemm_bf16_amx;
+    if (cpu->bf16) gemms[n++] = &gemm_bf16_avx512;
+#endif
+    if (!n) {
         print_message("skipped: this CPU has no matrix multiply of ours, or NIBBLE_CPU forbids it\n");
         skip();
     }
-    return kernels_get()->gemm;
+    return n;
+}
+
+static bool rounds(const Gemm *gemm) { return strstr(gemm->name, "bf16") != NULL; }
+
+// Numbers as the multiply takes them.
+static void round_for(const Gemm *gemm, float *x, int64_t n) {
+    for (int64_t i = 0; rounds(gemm) && i < n; i++) x[i] = bf16_to_f32(bf16_from_f32(x[i]));
 }
 
 static void *pack(const Gemm *gemm, const float *w, int64_t rows, int64_t cols) {
@@ -76,9 +92,7 @@ static double worst_error(const float *x, const float *w, const float *y, double
 }
 
 // Shapes around tiles, groups and blocks; weights of 8, 16 and 24 bits; nothing is written beside the rows.
-static void multiply_matches_definition(void **state) {
-    (void)state;
-    const Gemm *gemm = gemm_or_skip();
+static void gemm_matches_definition(const Gemm *gemm) {
     static const int64_t shapes[][3] = {{1, 1, 1},    {16, 16, 32},  {32, 32, 128}, {5, 47, 31},
                                         {33, 65, 33}, {70, 33, 257}, {40, 96, 576}, {64, 100, 1037}};
     enum { MARGIN = 3 };
@@ -88,6 +102,8 @@ static void multiply_matches_definition(void **state) {
             int64_t n = shapes[k][0], rows = shapes[k][1], cols = shapes[k][2], stride = rows + MARGIN;
             float *x = random_floats(n * cols), *w = random_floats(rows * cols), *y = floats(n * stride);
             for (int64_t i = 0; i < rows * cols; i++) w[i] = ldexpf(roundf(ldexpf(w[i], bits)), -bits);
+            round_for(gemm, w, rows * cols);
+            round_for(gemm, x, n * cols);
             void *packed = pack(gemm, w, rows, cols);
             for (int64_t i = 0; i < n * stride; i++) y[i] = 7;
             gemm->multiply(x, n, cols, packed, rows, cols, y, stride, false);
@@ -111,10 +127,15 @@ static void multiply_matches_definition(void **state) {
     }
 }
 
-// The same digits for an input wherever it stands and whatever stands beside it.
-static void rows_do_not_depend_on_others(void **state) {
+static void multiply_matches_definition(void **state) {
     (void)state;
-    const Gemm *gemm = gemm_or_skip();
+    const Gemm *gemms[3];
+    int n = gemms_of_cpu(gemms);
+    for (int g = 0; g < n; g++) gemm_matches_definition(gemms[g]);
+}
+
+// The same digits for an input wherever it stands and whatever stands beside it.
+static void gemm_rows_do_not_depend(const Gemm *gemm) {
     enum { N = 75, ROWS = 70, COLS = 300 };
     float *x = random_floats(N * COLS), *w = random_floats(ROWS * COLS), *all = floats(N * ROWS), one[ROWS];
     void *packed = pack(gemm, w, ROWS, COLS);
@@ -129,10 +150,15 @@ static void rows_do_not_depend_on_others(void **state) {
     mem_free(all);
 }
 
-// NaN and infinity come out of every result that they go into, and of no other.
-static void nonfinite_is_not_lost(void **state) {
+static void rows_do_not_depend_on_others(void **state) {
     (void)state;
-    const Gemm *gemm = gemm_or_skip();
+    const Gemm *gemms[3];
+    int n = gemms_of_cpu(gemms);
+    for (int g = 0; g < n; g++) gemm_rows_do_not_depend(gemms[g]);
+}
+
+// NaN and infinity come out of every result that they go into, and of no other.
+static void gemm_keeps_nonfinite(const Gemm *gemm) {
     enum { N = 40, ROWS = 40, COLS = 160, INPUT = 37, OUTPUT = 3 };
     float *x = random_floats(N * COLS), *w = random_floats(ROWS * COLS), *y = floats(N * ROWS);
     uint32_t all_ones = 0x7fffffff; // a NaN that would overflow if it were rounded as a number is
@@ -153,6 +179,13 @@ static void nonfinite_is_not_lost(void **state) {
     mem_free(x);
     mem_free(w);
     mem_free(y);
+}
+
+static void nonfinite_is_not_lost(void **state) {
+    (void)state;
+    const Gemm *gemms[3];
+    int n = gemms_of_cpu(gemms);
+    for (int g = 0; g < n; g++) gemm_keeps_nonfinite(gemms[g]);
 }
 
 // A panel from the middle of a weight of any type, ready for few inputs and for many.

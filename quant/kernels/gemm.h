@@ -34,6 +34,7 @@ typedef struct Gemm {
                      float *y, int64_t y_stride, bool add);
 } Gemm;
 
-extern const Gemm gemm_amx; // gemm_amx.c; for CPUs with Cpu.amx
+// For CPUs with Cpu.amx, and with Cpu.bf16. Those called bf16 round both sides to it: multiplication alone is as above.
+extern const Gemm gemm_amx, gemm_bf16_amx, gemm_bf16_avx512;
 
 #endif

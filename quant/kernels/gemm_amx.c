@@ -8,11 +8,14 @@
 // Weights that were bf16 have w1 alone, f16 and most 4-bit ones no w3: packing notes how many terms a part of the
 // weights has, so that they cost 3, 5 or 6 products. tests/test_gemm.c measures the error beside OpenBLAS's.
 //
+// gemm_bf16_amx keeps the first terms alone: one product.
+//
 // Not as in f32: what is below 2^-126 counts as zero, terms of larger numbers included, and x beyond bf16's largest
 // number (3.39e38; f32's is 3.40e38) gives NaN. Infinity leaves NaN when x1 is taken from it, and so does NaN.
 #include "quant/kernels/gemm.h"
 
 #include "core/size.h"
+#include "quant/kernels/layout.h"
 #include <immintrin.h>
 #include <stdalign.h>
 
@@ -25,11 +28,11 @@ enum {
     STEP_BYTES = 2 * TILE_BYTES, // a group's tiles of one step in one term
     // Columns taken together. A group of inputs then has 24 KiB, and stays in the L1 cache while the weights pass; with
     // more it would not, with less the results would be loaded and stored too often.
-    BLOCK = 128,
-    TERM_BYTES = BLOCK / STEP * STEP_BYTES, // a group's tiles of one block in one term
+    DEEP = 128,
+    TERM_BYTES = DEEP / STEP * STEP_BYTES, // a group's tiles of one block in one term
 };
 
-_Static_assert((int)GROUP == (int)GEMM_ROWS && GEMM_COLS % BLOCK == 0, "a piece is whole groups and blocks");
+_Static_assert((int)GROUP == (int)GEMM_ROWS && GEMM_COLS % DEEP == 0, "a piece is whole groups and blocks");
 
 // Tiles 0-3 are sums: two of inputs by two of weights. 4 and 5 hold inputs, 6 and 7 weights. All are of full size.
 static const alignas(64) struct {
@@ -45,15 +48,15 @@ static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // block of columns: [term][step][tile of 16 rows][pair][row] pairs of bf16, with room for all terms and steps.
 
 static size_t table_bytes(int64_t rows, int64_t cols) {
-    return size_align((size_t)(divide_up(rows, GROUP) * divide_up(cols, BLOCK)), 64);
+    return size_align((size_t)(divide_up(rows, GROUP) * divide_up(cols, DEEP)), 64);
 }
 
-static size_t packed_bytes(int64_t rows, int64_t cols) {
-    return table_bytes(rows, cols) + (size_t)(divide_up(rows, GROUP) * divide_up(cols, BLOCK)) * TERMS * TERM_BYTES;
+static size_t bytes_of(int64_t rows, int64_t cols, int most) {
+    return table_bytes(rows, cols) + (size_t)(divide_up(rows, GROUP) * divide_up(cols, DEEP) * most) * TERM_BYTES;
 }
 
 static int64_t part_index(int64_t rows, int64_t row, int64_t col) {
-    return col / BLOCK * divide_up(rows, GROUP) + row / GROUP;
+    return col / DEEP * divide_up(rows, GROUP) + row / GROUP;
 }
 
 // ---- f32 to terms
@@ -74,8 +77,18 @@ static inline __m512i pair(__m512 a, __m512 b) {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(_mm512_castps_si512(a), 16), _mm512_castps_si512(b));
 }
 
-static inline Terms split(__m512 a, __m512 b) {
+// Rounded alone, NaN stays NaN.
+static inline __m512 round_last(__m512 x) {
+    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    return _mm512_mask_blend_ps(nan, round_to_bf16(x), _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)));
+}
+
+static inline Terms split(__m512 a, __m512 b, int most) {
     Terms t;
+    if (most == 1) {
+        t.of[0] = pair(round_last(a), round_last(b));
+        return t;
+    }
     for (int i = 0; i < TERMS - 1; i++) {
         __m512 near_a = round_to_bf16(a), near_b = round_to_bf16(b);
         t.of[i] = pair(near_a, near_b);
@@ -89,9 +102,10 @@ static inline Terms split(__m512 a, __m512 b) {
 static inline __mmask16 first_lanes(int64_t n) { return (__mmask16)(n >= 16 ? 0xffff : n > 0 ? (1u << n) - 1 : 0); }
 
 // One step of a row, zero from `left` columns on.
-static inline Terms split_row(const float *x, int64_t left) {
-    if (left >= STEP) return split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16));
-    return split(_mm512_maskz_loadu_ps(first_lanes(left), x), _mm512_maskz_loadu_ps(first_lanes(left - 16), x + 16));
+static inline Terms split_row(const float *x, int64_t left, int most) {
+    if (left >= STEP) return split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), most);
+    return split(_mm512_maskz_loadu_ps(first_lanes(left), x), _mm512_maskz_loadu_ps(first_lanes(left - 16), x + 16),
+                 most);
 }
 
 // Asks for part of a row before its turn comes: short stretches far from each other, which the CPU does not guess.
@@ -101,12 +115,13 @@ static inline void row_prefetch(const float *row, int64_t cols) {
 
 // A group of inputs x [n, cols] in one block: [term][step][tile of 16 inputs][input][pair]; inputs from n on are zero.
 // `after`: how many inputs follow, which will be the next group.
-static void inputs_split(const float *x, int64_t n, int64_t stride, int64_t cols, int64_t after, uint8_t *group) {
+INLINE void inputs_split(const float *x, int64_t n, int64_t stride, int64_t cols, int64_t after, int most,
+                         uint8_t *group) {
     for (int64_t i = 0; i < GROUP; i++) {
         if (i < after) row_prefetch(x + (i + GROUP) * stride, cols);
         for (int64_t s = 0; s * STEP < cols; s++) {
-            Terms t = i < n ? split_row(x + i * stride + s * STEP, cols - s * STEP) : (Terms){0};
-            for (int k = 0; k < TERMS; k++)
+            Terms t = i < n ? split_row(x + i * stride + s * STEP, cols - s * STEP, most) : (Terms){0};
+            for (int k = 0; k < most; k++)
                 _mm512_store_si512(group + k * TERM_BYTES + s * STEP_BYTES + i * 64, t.of[k]);
         }
     }
@@ -114,13 +129,13 @@ static void inputs_split(const float *x, int64_t n, int64_t stride, int64_t cols
 
 // One part of the weights: split row by row, then each tile transposed, since as the second factor a tile has a row for
 // each pair of columns.
-static int part_pack(const float *w, int64_t n, int64_t stride, int64_t cols, uint8_t *part) {
+INLINE int part_pack(const float *w, int64_t n, int64_t stride, int64_t cols, int most, uint8_t *part) {
     alignas(64) uint8_t rows[TERMS * TERM_BYTES];
-    inputs_split(w, n, stride, cols, 0, rows);
+    inputs_split(w, n, stride, cols, 0, most, rows);
     const __m512i down = _mm512_set_epi32(240, 224, 208, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32, 16, 0);
     int64_t bytes = divide_up(cols, STEP) * STEP_BYTES;
     int terms = 1;
-    for (int k = 0; k < TERMS; k++) {
+    for (int k = 0; k < most; k++) {
         const uint8_t *from = rows + k * TERM_BYTES;
         __m512i any = _mm512_setzero_si512();
         for (int64_t i = 0; i < bytes; i += 64) any = _mm512_or_si512(any, _mm512_load_si512(from + i));
@@ -135,12 +150,13 @@ static int part_pack(const float *w, int64_t n, int64_t stride, int64_t cols, ui
     return terms;
 }
 
-static void pack(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols, void *packed) {
+INLINE void pack_of(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols, int most,
+                    void *packed) {
     uint8_t *table = packed, *parts = table + table_bytes(rows, cols);
-    for (int64_t c = 0; c < piece.cols; c += BLOCK) {
+    for (int64_t c = 0; c < piece.cols; c += DEEP) {
         int64_t i = part_index(rows, piece.row, piece.col + c);
-        table[i] =
-            (uint8_t)part_pack(w + c, piece.rows, stride, min(BLOCK, piece.cols - c), parts + i * TERMS * TERM_BYTES);
+        table[i] = (uint8_t)part_pack(w + c, piece.rows, stride, min(DEEP, piece.cols - c), most,
+                                      parts + i * most * TERM_BYTES);
     }
 }
 
@@ -154,8 +170,8 @@ static void pack(const float *w, int64_t stride, GemmPiece piece, int64_t rows, 
 
 // y [32, 32] (+)= a group of inputs by a group of weights over a block. The products are ordered so that few tiles are
 // loaded twice.
-static void group_multiply(const uint8_t *x, const uint8_t *w, int terms, int64_t steps, float *y, int64_t y_stride,
-                           bool add) {
+INLINE void group_multiply(const uint8_t *x, const uint8_t *w, int terms, int64_t steps, float *y, int64_t y_stride,
+                           bool add, int most) {
     size_t row = (size_t)y_stride * sizeof *y;
     if (add) {
         _tile_loadd(0, y, row);
@@ -170,6 +186,11 @@ static void group_multiply(const uint8_t *x, const uint8_t *w, int terms, int64_
     }
     for (int64_t s = 0; s < steps; s++, x += STEP_BYTES, w += STEP_BYTES) {
         WEIGHTS(0);
+        if (most == 1) {
+            INPUTS(0);
+            MULTIPLY();
+            continue;
+        }
         INPUTS(2);
         MULTIPLY();
         INPUTS(1);
@@ -200,42 +221,54 @@ static void group_multiply(const uint8_t *x, const uint8_t *w, int terms, int64_
 #define STORED(p) __asm__ volatile("" : : "r"(p) : "memory")
 
 // The same at the edges of y, where only [n, rows] of it is there.
-static void edge_multiply(const uint8_t *x, const uint8_t *w, int terms, int64_t steps, float *y, int64_t y_stride,
-                          bool add, int64_t n, int64_t rows) {
+INLINE void edge_multiply(const uint8_t *x, const uint8_t *w, int terms, int64_t steps, float *y, int64_t y_stride,
+                          bool add, int64_t n, int64_t rows, int most) {
     alignas(64) float whole[GROUP * GROUP] = {0};
     for (int64_t i = 0; add && i < n; i++)
         for (int64_t r = 0; r < rows; r++) whole[i * GROUP + r] = y[i * y_stride + r];
     STORED(whole);
-    group_multiply(x, w, terms, steps, whole, GROUP, add);
+    group_multiply(x, w, terms, steps, whole, GROUP, add, most);
     for (int64_t i = 0; i < n; i++)
         for (int64_t r = 0; r < rows; r++) y[i * y_stride + r] = whole[i * GROUP + r];
 }
 
-static void multiply(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows, int64_t cols,
-                     float *y, int64_t y_stride, bool add) {
+INLINE void multiply_of(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows, int64_t cols,
+                        float *y, int64_t y_stride, bool add, int most) {
     alignas(64) uint8_t group[TERMS * TERM_BYTES];
     const uint8_t *table = packed, *parts = table + table_bytes(rows, cols);
     _tile_loadconfig(&configuration);
-    for (int64_t c = 0; c < cols; c += BLOCK, add = true) {
-        int64_t depth = min(BLOCK, cols - c), steps = divide_up(depth, STEP);
+    for (int64_t c = 0; c < cols; c += DEEP, add = true) {
+        int64_t depth = min(DEEP, cols - c), steps = divide_up(depth, STEP);
         for (int64_t i = 0; i < n; i += GROUP) {
             int64_t inputs = min(GROUP, n - i);
-            inputs_split(x + i * x_stride + c, inputs, x_stride, depth, n - i - GROUP, group);
+            inputs_split(x + i * x_stride + c, inputs, x_stride, depth, n - i - GROUP, most, group);
             STORED(group);
             for (int64_t r = 0; r < rows; r += GROUP) {
                 int64_t part = part_index(rows, r, c), outputs = min(GROUP, rows - r);
-                const uint8_t *w = parts + part * TERMS * TERM_BYTES;
+                const uint8_t *w = parts + part * most * TERM_BYTES;
                 float *out = y + i * y_stride + r;
                 for (int64_t k = 0; c == 0 && k < inputs; k++)
                     row_prefetch(out + k * y_stride + GROUP, min(GROUP, rows - r - GROUP));
                 if (inputs == GROUP && outputs == GROUP)
-                    group_multiply(group, w, table[part], steps, out, y_stride, add);
+                    group_multiply(group, w, table[part], steps, out, y_stride, add, most);
                 else
-                    edge_multiply(group, w, table[part], steps, out, y_stride, add, inputs, outputs);
+                    edge_multiply(group, w, table[part], steps, out, y_stride, add, inputs, outputs, most);
             }
         }
     }
     _tile_release();
 }
 
-const Gemm gemm_amx = {"amx", packed_bytes, pack, multiply};
+#define DEFINE_GEMM(name, label, most)                                                                                 \
+    static size_t bytes_##name(int64_t rows, int64_t cols) { return bytes_of(rows, cols, most); }                      \
+    static void pack_##name(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols,               \
+                            void *packed) {                                                                            \
+        pack_of(w, stride, piece, rows, cols, most, packed);                                                           \
+    }                                                                                                                  \
+    static void multiply_##name(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows,         \
+                                int64_t cols, float *y, int64_t y_stride, bool add) {                                  \
+        multiply_of(x, n, x_stride, packed, rows, cols, y, y_stride, add, most);                                       \
+    }                                                                                                                  \
+    const Gemm name = {label, bytes_##name, pack_##name, multiply_##name};
+DEFINE_GEMM(gemm_amx, "amx", TERMS)
+DEFINE_GEMM(gemm_bf16_amx, "amx bf16", 1)

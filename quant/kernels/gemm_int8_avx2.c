@@ -25,20 +25,25 @@ INLINE __m256i in_order(__m256i v) {
 INLINE void half_dots(Int8Type t, int depth, const uint8_t *w, const uint8_t *x, size_t input, int h,
                       __m256i dots[TOKENS]) {
     const int steps = 8 / t.halves * (t.layout == INT8_WIDE ? 2 : 1), first = h * steps;
-    const int run = t.layout == INT8_WIDE ? 1 : depth < steps ? depth : steps;
+    const int run = depth < steps ? depth : steps;
     __m256i start = _mm256_setzero_si256();
     if (t.layout == INT8_OFFSET) start = load(w + int8_sums_at(t) + (size_t)h * int8_lane_bytes());
     UNROLL
     for (int i = 0; i < TOKENS; i++) dots[i] = start;
-    for (int k = first; k < first + steps; k += run) {
-        __m256i codes = load(w + 64 * k), pairs[TOKENS];
-        if (t.layout == INT8_WIDE) {
+    if (t.layout == INT8_WIDE) {
+#pragma GCC unroll 16
+        for (int k = first; k < first + steps; k++) {
+            __m256i codes = load(w + 64 * k);
             UNROLL
             for (int i = 0; i < TOKENS; i++)
                 dots[i] =
                     in_order(_mm256_add_epi32(dots[i], _mm256_madd_epi16(codes, four_of(x + (size_t)i * input, k))));
-            continue;
         }
+        return;
+    }
+    UNROLL
+    for (int k = first; k < first + steps; k += run) {
+        __m256i codes = load(w + 64 * k), pairs[TOKENS];
         UNROLL
         for (int i = 0; i < TOKENS; i++) pairs[i] = narrow_dot(t, codes, four_of(x + (size_t)i * input, k));
         UNROLL
@@ -112,4 +117,5 @@ BLOCK_TYPES(DEFINE_TILES)
 
 #define TILE(name, type, ...)   [type] = tile_##name,
 #define LAYOUT(name, type, ...) [type] = (Int8Layout)layout_of_##name,
-const GemmInt8 gemm_int8_avx2 = {"avx2", TOKENS, {BLOCK_TYPES(LAYOUT)}, {BLOCK_TYPES(TILE)}};
+const GemmInt8 gemm_int8_avx2 = {
+    .name = "avx2", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};

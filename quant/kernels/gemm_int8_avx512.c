@@ -64,4 +64,5 @@ BLOCK_TYPES(DEFINE_TILES)
 
 #define TILE(name, type, ...)   [type] = tile_##name,
 #define LAYOUT(name, type, ...) [type] = INT8_OFFSET,
-const GemmInt8 gemm_int8_avx512_vnni = {"avx512 vnni", TOKENS, {BLOCK_TYPES(LAYOUT)}, {BLOCK_TYPES(TILE)}};
+const GemmInt8 gemm_int8_avx512_vnni = {
+    .name = "avx512 vnni", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};

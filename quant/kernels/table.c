@@ -28,7 +28,11 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
             gemv_avx512_vnni(out);
             out->int8 = &gemm_int8_avx512_vnni;
         }
-        if (cpu->amx) out->gemm = &gemm_amx;
+        if (cpu->fast_bf16) out->gemm_bf16 = &gemm_bf16_avx512;
+        if (cpu->amx) {
+            out->gemm = &gemm_amx;
+            out->gemm_bf16 = &gemm_bf16_amx;
+        }
     }
 #elif defined(__aarch64__)
     if (cpu->level == CPU_NEON) {
