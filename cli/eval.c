@@ -5,6 +5,7 @@
 
 #include "convert/open.h"
 #include "core/mem.h"
+#include "core/size.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
 #include <stdlib.h>
@@ -15,6 +16,8 @@ enum { MAX_MODELS = 64 };
 static const char *base, *text, *tokens, *json, *per_token, *compute;
 static int64_t ctx, stride, limit;
 static Compute arithmetic;
+static const char *memory_text;
+static uint64_t memory_bytes;
 
 static const Option options[] = {
     {"text", 'f', OPT_TEXT, &text, "FILE", "text to evaluate on; - is standard input", 0, 0},
@@ -30,6 +33,8 @@ static const Option options[] = {
      "arithmetic: f32 measures the weights alone (default); int8 rounds activations to 8 bits, as engines do, and is "
      "faster",
      0, 0},
+    {"mem", 0, OPT_TEXT, &memory_text, "SIZE",
+     "memory to keep to (default: three quarters of what is available); with more, weights are read less often", 0, 0},
     {"json", 0, OPT_TEXT, &json, "FILE", "the report as JSON; - is standard output instead of the table", 0, 0},
     {"per-token", 0, OPT_TEXT, &per_token, "FILE", "a line of CSV for every scored token", 0, 0},
     {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
@@ -89,6 +94,8 @@ static bool print_report(const Evaluation *e, Error *err) {
 static int usage_check(int count) {
     if (count == 0) return usage_error(&command_eval, "name at least one model");
     if (count > MAX_MODELS) return usage_error(&command_eval, "at most %d models at once", MAX_MODELS);
+    if (memory_text && (!size_parse(memory_text, &memory_bytes) || memory_bytes > SIZE_MAX))
+        return usage_error(&command_eval, "--mem wants a size as 2GiB, not \"%s\"", memory_text);
     if (!text == !tokens) return usage_error(&command_eval, "give either --text FILE or --tokens FILE");
     if (tokens && (ctx || stride))
         return usage_error(&command_eval, "--ctx and --stride are for --text; a line of --tokens is a window");
@@ -121,7 +128,8 @@ static int run(int argc, char **argv) {
     ok = ok &&
          (tokens ? windows_of_tokens(&windows, &err)
                  : text_windows(models[0], &(TextWindows){text, ctx, stride, limit, 0}, &windows, &err)) &&
-         evaluate((const Model *const *)models, count, &windows, &evaluation, &err) && print_report(&evaluation, &err);
+         evaluate((const Model *const *)models, count, &windows, (size_t)memory_bytes, &evaluation, &err) &&
+         print_report(&evaluation, &err);
     evaluation_free(&evaluation);
     windows_free(&windows);
     for (int k = 0; k < count; k++) model_free(models[k]);

@@ -62,6 +62,12 @@ void file_unmap(FileMap *map) {
     mem_free(map);
 }
 
+void file_prefetch(const FileMap *map, const void *start, size_t size) {
+    if (!map || !map->data || !size) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)start / page * page;
+    madvise((void *)from, (uintptr_t)start + size - from, MADV_WILLNEED);
+}
+
 void file_release(const FileMap *map, const void *start, size_t size) {
     if (!map || !map->data || !size) return;
     // Whole pages inside the range only: its edges may be shared with a neighbour that is still in use.

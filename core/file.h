@@ -20,6 +20,9 @@ void file_unmap(FileMap *map);
 // Gives the pages of a range back to the system (they are read again when touched): keeps the resident set small.
 void file_release(const FileMap *map, const void *start, size_t size);
 
+// Asks for a range to be read in the background, since it will be needed soon.
+void file_prefetch(const FileMap *map, const void *start, size_t size);
+
 // Reads a small text file whole (at most `limit` bytes), with a NUL added. Free with mem_free.
 char *file_read(const char *path, size_t limit, size_t *size, Error *err);
 

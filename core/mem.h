@@ -9,7 +9,8 @@
 void *mem_alloc(size_t count, size_t size, Error *err);
 void mem_free(void *p);
 
-// A copy of a string (length n, then a NUL; s may be NULL where n is 0). NULL with a message when memory is out. Free with mem_free.
+// A copy of a string (length n, then a NUL; s may be NULL where n is 0). NULL with a message when memory is out. Free
+// with mem_free.
 char *mem_text(const char *s, size_t n, Error *err);
 
 // Grows *items (elements of `size` bytes, allocated by mem_alloc) so that one more than `count` fits; *capacity

@@ -30,6 +30,10 @@ const uint8_t *tensor_read(const Tensor *t, int64_t first, int64_t count, void *
     return memory;
 }
 
+void tensor_prefetch(const Tensor *t) {
+    if (!t->layout) file_prefetch(t->file, t->data, t->bytes);
+}
+
 void tensor_release(const Tensor *t, int64_t first, int64_t count) {
     size_t row = tensor_row_bytes(t);
     if (!t->layout)

@@ -56,6 +56,8 @@ static inline size_t tensor_row_bytes(const Tensor *t) {
 // Rows first .. first + count - 1 as contiguous bytes: where they lie, or put together in `memory`, which must have
 // room for them (and may be NULL where the tensor has no layout). A vector has one row.
 const uint8_t *tensor_read(const Tensor *t, int64_t first, int64_t count, void *memory);
+// They will be needed soon: where they lie in a file, they are read in the background.
+void tensor_prefetch(const Tensor *t);
 // They are not needed any more for now: their pages may be given back.
 void tensor_release(const Tensor *t, int64_t first, int64_t count);
 

@@ -2,12 +2,16 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/memory_available.h"
 #include "eval/statistics.h"
 #include "eval/transformer.h"
 #include <math.h>
 
-// What a group's residual streams and final hidden states may take. Larger groups read the weights less often.
-enum { GROUP_BYTES = 192 << 20 };
+enum {
+    GROUP_BYTES = 192 << 20, // for a group's residual streams and final hidden states, where the weights stay in memory
+    LEAST_BYTES = 16 << 20,  // ... at least
+    SCRATCH_BYTES = 256ull << 20 // what else a transformer and the head take, about
+};
 
 typedef struct Group {
     const Windows *windows;
@@ -23,14 +27,28 @@ static int64_t widest(const Model *const *models, int count) {
     return dim;
 }
 
-// As many windows from `first` on as fit GROUP_BYTES, at least one.
-static Group group_take(const Windows *w, size_t first, int64_t scored_before, const Model *const *models, int count) {
+// Larger groups read the weights less often: where those do not stay in memory, a group gets all that is left of it.
+static int64_t group_bytes(const Model *const *models, int count, size_t memory) {
+    uint64_t weights = 0, layer = 0;
+    for (int k = 0; k < count; k++) {
+        uint64_t own = models[k]->file_bytes / (uint64_t)(models[k]->desc.layers + 1);
+        weights += models[k]->file_bytes;
+        if (own > layer) layer = own;
+    }
+    uint64_t taken = SCRATCH_BYTES + 2 * layer, left = memory > taken ? memory - taken : 0; // this layer and the next
+    if (weights < left && left - weights > GROUP_BYTES) left = GROUP_BYTES;
+    return (int64_t)(left > LEAST_BYTES ? left : LEAST_BYTES);
+}
+
+// As many windows from `first` on as fit, at least one.
+static Group group_take(const Windows *w, size_t first, int64_t scored_before, const Model *const *models, int count,
+                        int64_t bytes) {
     Group g = {.windows = w, .first = first, .scored_before = scored_before};
     int64_t row = widest(models, count) * (int64_t)sizeof(float);
     while (first + g.count < w->count) {
         const Window *next = &w->items[first + g.count];
         int64_t tokens = g.tokens + next->length, scored = g.scored + next->length - next->first;
-        if (g.count && (tokens + scored * count) * row > GROUP_BYTES) break;
+        if (g.count && (tokens + scored * count) * row > bytes) break;
         g.tokens = tokens;
         g.scored = scored;
         g.count++;
@@ -108,8 +126,15 @@ static bool models_check(const Model *const *models, int count, const Windows *w
     return windows_check(windows, models[0]->desc.vocab, err);
 }
 
-bool evaluate(const Model *const *models, int count, const Windows *windows, Evaluation *out, Error *err) {
+static size_t memory_default(void) {
+    uint64_t available = memory_available();
+    return available > SIZE_MAX ? SIZE_MAX : (size_t)(available / 4 * 3);
+}
+
+bool evaluate(const Model *const *models, int count, const Windows *windows, size_t memory, Evaluation *out,
+              Error *err) {
     double start = log_seconds();
+    int64_t bytes = group_bytes(models, count, memory ? memory : memory_default());
     *out = (Evaluation){.models = models, .count = count, .windows = windows};
     if (!models_check(models, count, windows, err)) return false;
     out->results = mem_alloc((size_t)count, sizeof *out->results, err);
@@ -124,7 +149,7 @@ bool evaluate(const Model *const *models, int count, const Windows *windows, Eva
     progress_start("eval", tokens, PROGRESS_TOKENS);
     int64_t scored = 0;
     for (size_t first = 0; ok && first < windows->count;) {
-        Group g = group_take(windows, first, scored, models, count);
+        Group g = group_take(windows, first, scored, models, count, bytes);
         ok = group_evaluate(&g, out, err);
         first += g.count;
         scored += g.scored;

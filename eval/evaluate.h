@@ -32,7 +32,10 @@ typedef struct Evaluation {
 
 // Runs all models over all windows, layer by layer, a group of windows at a time. All need the first one's vocabulary
 // size. Free with evaluation_free also after failure.
-bool evaluate(const Model *const *models, int count, const Windows *windows, Evaluation *out, Error *err);
+// memory: bytes to keep to, about, weights in use included; 0: three quarters of what is available. The digits do not
+// depend on it.
+bool evaluate(const Model *const *models, int count, const Windows *windows, size_t memory, Evaluation *out,
+              Error *err);
 void evaluation_free(Evaluation *e);
 
 #endif

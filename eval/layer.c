@@ -220,6 +220,13 @@ void layer_drop(Layer *l) {
         if (linears[i]->weight) linear_drop(linears[i]);
 }
 
+void layer_prefetch(Layer *l) {
+    Linear *linears[LINEARS];
+    linears_of(l, linears);
+    for (int i = 0; i < LINEARS; i++)
+        if (linears[i]->weight) tensor_prefetch(linears[i]->weight);
+}
+
 bool layer_repack(Layer *l, Error *err) {
     Linear *linears[LINEARS];
     linears_of(l, linears);

@@ -41,6 +41,9 @@ void layer_close(Layer *layer);
 bool layer_take(Layer *layer, Error *err);
 void layer_drop(Layer *layer);
 
+// The layer comes next: its weights, but the experts', are read in the background.
+void layer_prefetch(Layer *layer);
+
 // linear_repack for all that was taken.
 bool layer_repack(Layer *layer, Error *err);
 bool mlp_repack(Mlp *mlp, Error *err);

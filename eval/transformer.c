@@ -204,6 +204,7 @@ bool transformer_layer(Transformer *t, int64_t layer, const Span *spans, size_t 
                        LayerDone done, void *context, Error *err) {
     int64_t tokens = spans[count - 1].start + spans[count - 1].length;
     if (!layer_take(&t->layers[layer], err)) return false;
+    if (!cache && layer + 1 < t->desc->layers) layer_prefetch(&t->layers[layer + 1]);
     if (cache && tokens <= LINEAR_FEW && !layer_repack(&t->layers[layer], err)) return false;
     for (size_t s = 0; s < count;) {
         Chunk c = chunk_take(t, spans, s, count, cache ? cache->length : 0);

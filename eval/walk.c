@@ -164,6 +164,7 @@ static bool head_walk_back(Walk *w, const WalkOptions *o, WalkResult *result, Er
 static bool layer_walk_back(Walk *w, int64_t layer, Error *err) {
     int64_t dim = w->model->desc.dim;
     if (!layer_take(&w->t->layers[layer], err)) return false;
+    if (layer > 0) layer_prefetch(&w->t->layers[layer - 1]);
     for (size_t s = 0; s < w->windows->count;) {
         Chunk c = chunk_at(w, s);
         const float *x = activations_read(w->inputs, layer, c.first, c.tokens, w->input, err);
