@@ -40,7 +40,7 @@ typedef struct Command {
 } Command;
 
 extern const Command command_convert, command_quant, command_eval, command_generate, command_tokenize, command_info,
-    command_verify, command_export, command_stats, command_fit, command_bench;
+    command_verify, command_export, command_stats, command_fit, command_bench, command_merge;
 
 // Parses argv by the table (which ends with a NULL name; --help, -q, -v, --threads N are everyone's) and leaves the
 // operands in argv[0 .. *operands-1]. Returns -1 to go on, else the exit code (after help: 0; after a usage message:

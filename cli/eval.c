@@ -1,13 +1,16 @@
 // nibble eval: perplexity of one or more models on a text, and what each diverges from the first.
 #include "cli/cli.h"
+#include "cli/eval_report.h"
 #include "cli/text_input.h"
 #include "cli/text_windows.h"
 
 #include "convert/open.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "core/size.h"
 #include "eval/evaluate.h"
-#include "eval/report.h"
+#include "eval/partial.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +19,8 @@ enum { MAX_MODELS = 64 };
 static const char *base, *text, *tokens, *json, *per_token, *compute;
 static int64_t ctx, stride, limit;
 static Compute arithmetic;
-static const char *memory_text;
+static const char *memory_text, *shard_text, *state;
+static Whole part = {.shards = 1};
 static uint64_t memory_bytes;
 
 static const Option options[] = {
@@ -36,6 +40,10 @@ static const Option options[] = {
     {"mem", 0, OPT_TEXT, &memory_text, "SIZE",
      "memory to keep to (default: three quarters of what is available); with more, weights are read less often", 0, 0},
     {"json", 0, OPT_TEXT, &json, "FILE", "the report as JSON; - is standard output instead of the table", 0, 0},
+    {"shard", 0, OPT_TEXT, &shard_text, "I/N",
+     "only part I, from 0, of N parts of the windows; --json is for nibble merge then", 0, 0},
+    {"state", 0, OPT_TEXT, &state, "FILE",
+     "what is done is kept there, and gone on from where it is there; removed at the end", 0, 0},
     {"per-token", 0, OPT_TEXT, &per_token, "FILE", "a line of CSV for every scored token", 0, 0},
     {NULL, 0, OPT_FLAG, NULL, NULL, NULL, 0, 0},
 };
@@ -48,6 +56,7 @@ const Command command_eval = {
     "MODEL... (--text FILE | --tokens FILE) [options]",
     "  nibble eval smol.nib --text wiki.txt\n"
     "  nibble eval smol.nib smol-q8.nib smol-q4.nib --text wiki.txt --windows 40\n"
+    "  nibble eval smol.nib smol-q4.nib --text wiki.txt --state wiki.state             # again after an interruption\n"
     "  nibble eval ./SmolLM2-135M smol-q4.nib --text wiki.txt --json - --per-token tokens.csv\n",
     run,
 };
@@ -70,24 +79,72 @@ static void tokenizers_compare(Model **models, int count) {
     }
 }
 
-static bool print_report(const Evaluation *e, Error *err) {
-    if (per_token) {
-        char *rows = NULL;
-        size_t size;
-        FILE *memory = open_memstream(&rows, &size);
-        if (!memory) return error_set(err, "out of memory for the report");
-        report_tokens(e, memory);
-        bool ok = fclose(memory) == 0 && report_write(per_token, rows, err);
-        free(rows);
-        if (!ok) return false;
+static bool shard_parse(void) {
+    long long i, n;
+    int end = 0;
+    if (sscanf(shard_text, "%lld/%lld%n", &i, &n, &end) != 2 || shard_text[end] || n < 1 || n > 1 << 20 || i < 0 ||
+        i >= n)
+        return false;
+    part.shard = i;
+    part.shards = n;
+    return true;
+}
+
+// Cuts the windows down to the shard's.
+static bool shard_take(Windows *w, Error *err) {
+    int64_t count;
+    part.text = windows_hash(w);
+    part.windows = (int64_t)w->count;
+    part.compute = arithmetic;
+    if (part.windows < part.shards)
+        return error_set(err, "--shard: there are %lld windows, too few for %lld shards", (long long)part.windows,
+                         (long long)part.shards);
+    partial_range(&part, &count);
+    windows_keep(w, (size_t)part.first, (size_t)count);
+    return true;
+}
+
+enum { STATE_WINDOWS = 64 }; // between two savings, at most
+
+static bool state_save(void *context, const Evaluation *e, size_t done, Error *err) {
+    (void)context;
+    return partial_write(state, &part, e, done, err);
+}
+
+// What `state` holds of this very evaluation, into `before`.
+static bool state_load(const Evaluation *of, Partial *before, Error *err) {
+    Partial now = {.whole = part, .windows = *of->windows, .evaluation = *of};
+    if (!partial_read(state, before, err) || !partial_same(before, state, &now, "this one", err)) return false;
+    if (before->whole.shard != part.shard) return error_set(err, "%s: is of another shard", state);
+    log_note("%s: %lld of %zu windows are done", state, (long long)before->done, of->windows->count);
+    return true;
+}
+
+static bool evaluate_all(Model **models, int count, const Windows *windows, Evaluation *e, Error *err) {
+    const Model *const *all = (const Model *const *)models;
+    EvaluateOptions o = {.memory = (size_t)memory_bytes};
+    if (!state) return evaluate(all, count, windows, &o, e, err);
+    Partial before = {0};
+    Evaluation named = {.windows = windows, .count = count};
+    bool ok = true;
+    o.most = STATE_WINDOWS;
+    o.saved = state_save;
+    if (file_exists(state)) {
+        ok = evaluation_name(&named, all, count, windows, err) && state_load(&named, &before, err);
+        o.before = &before.evaluation;
+        o.done = (size_t)before.done;
     }
-    if (json) {
-        cJSON *report = report_json(e, compute_name(arithmetic));
-        bool ok = report_write_json(json, report, err);
-        cJSON_Delete(report);
-        if (!ok) return false;
-    }
-    if (!json || strcmp(json, "-") != 0) report_table(e, stdout);
+    ok = ok && evaluate(all, count, windows, &o, e, err);
+    evaluation_free(&named);
+    partial_free(&before);
+    return ok;
+}
+
+static bool report(const Evaluation *e, Error *err) {
+    if (shard_text ? !partial_write(json, &part, e, e->windows->count, err)
+                   : !eval_report(e, arithmetic, json, per_token, err))
+        return false;
+    if (state) remove(state);
     return true;
 }
 
@@ -96,6 +153,10 @@ static int usage_check(int count) {
     if (count > MAX_MODELS) return usage_error(&command_eval, "at most %d models at once", MAX_MODELS);
     if (memory_text && (!size_parse(memory_text, &memory_bytes) || memory_bytes > SIZE_MAX))
         return usage_error(&command_eval, "--mem wants a size as 2GiB, not \"%s\"", memory_text);
+    if (shard_text && !shard_parse())
+        return usage_error(&command_eval, "--shard wants I/N, I from 0 to N - 1, not \"%s\"", shard_text);
+    if (shard_text && !json) return usage_error(&command_eval, "--shard wants --json FILE, for nibble merge");
+    if (shard_text && per_token) return usage_error(&command_eval, "--per-token is nibble merge's, after --shard");
     if (!text == !tokens) return usage_error(&command_eval, "give either --text FILE or --tokens FILE");
     if (tokens && (ctx || stride))
         return usage_error(&command_eval, "--ctx and --stride are for --text; a line of --tokens is a window");
@@ -128,8 +189,8 @@ static int run(int argc, char **argv) {
     ok = ok &&
          (tokens ? windows_of_tokens(&windows, &err)
                  : text_windows(models[0], &(TextWindows){text, ctx, stride, limit, 0}, &windows, &err)) &&
-         evaluate((const Model *const *)models, count, &windows, (size_t)memory_bytes, &evaluation, &err) &&
-         print_report(&evaluation, &err);
+         shard_take(&windows, &err) && evaluate_all(models, count, &windows, &evaluation, &err) &&
+         report(&evaluation, &err);
     evaluation_free(&evaluation);
     windows_free(&windows);
     for (int k = 0; k < count; k++) model_free(models[k]);

@@ -183,10 +183,10 @@ static bool measure(Fit *f, Error *err) {
     const Model *models[] = {f->model, f->result};
     Evaluation e = {0};
     log_note("evaluating on %zu windows", f->heldout.windows.count);
-    bool ok = evaluate(models, 2, &f->heldout.windows, 0, &e, err);
+    bool ok = evaluate(models, 2, &f->heldout.windows, NULL, &e, err);
     if (ok) {
         print_texts(f);
-        report_table(&e, stdout);
+        report_table(&e, COMPUTE_F32, stdout);
     }
     evaluation_free(&e);
     step_done(f, 2);

@@ -10,9 +10,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static const Command *const commands[] = {&command_fit,      &command_convert,  &command_quant,  &command_eval,
-                                          &command_generate, &command_tokenize, &command_export, &command_stats,
-                                          &command_bench,    &command_info,     &command_verify, NULL};
+static const Command *const commands[] = {&command_fit,
+                                          &command_convert,
+                                          &command_quant,
+                                          &command_eval,
+                                          &command_merge,
+                                          &command_generate,
+                                          &command_tokenize,
+                                          &command_export,
+                                          &command_stats,
+                                          &command_bench,
+                                          &command_info,
+                                          &command_verify,
+                                          NULL};
 
 static void print_help(FILE *to) {
     fprintf(to, "nibble " NIBBLE_VERSION ": shrink a downloaded language model and measure what it cost\n\n"

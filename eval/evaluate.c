@@ -6,6 +6,8 @@
 #include "eval/statistics.h"
 #include "eval/transformer.h"
 #include <math.h>
+#include <string.h>
+#include <sys/resource.h>
 
 enum {
     GROUP_BYTES = 192 << 20, // for a group's residual streams and final hidden states, where the weights stay in memory
@@ -42,10 +44,10 @@ static int64_t group_bytes(const Model *const *models, int count, size_t memory)
 
 // As many windows from `first` on as fit, at least one.
 static Group group_take(const Windows *w, size_t first, int64_t scored_before, const Model *const *models, int count,
-                        int64_t bytes) {
+                        int64_t bytes, size_t most) {
     Group g = {.windows = w, .first = first, .scored_before = scored_before};
     int64_t row = widest(models, count) * (int64_t)sizeof(float);
-    while (first + g.count < w->count) {
+    while (first + g.count < w->count && (!most || g.count < most)) {
         const Window *next = &w->items[first + g.count];
         int64_t tokens = g.tokens + next->length, scored = g.scored + next->length - next->first;
         if (g.count && (tokens + scored * count) * row > bytes) break;
@@ -131,33 +133,81 @@ static size_t memory_default(void) {
     return available > SIZE_MAX ? SIZE_MAX : (size_t)(available / 4 * 3);
 }
 
-bool evaluate(const Model *const *models, int count, const Windows *windows, size_t memory, Evaluation *out,
-              Error *err) {
-    double start = log_seconds();
-    int64_t bytes = group_bytes(models, count, memory ? memory : memory_default());
-    *out = (Evaluation){.models = models, .count = count, .windows = windows};
-    if (!models_check(models, count, windows, err)) return false;
-    out->results = mem_alloc((size_t)count, sizeof *out->results, err);
-    bool ok = out->results != NULL;
-    for (int k = 0; ok && k < count; k++) {
-        out->results[k].scores = mem_alloc((size_t)windows->scored, sizeof(TokenScore), err);
-        out->results[k].window_nll = mem_alloc(windows->count, sizeof(double), err);
-        ok = out->results[k].scores && out->results[k].window_nll;
+static uint64_t peak_rss(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+    return (uint64_t)usage.ru_maxrss;
+#else
+    return (uint64_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+bool evaluation_init(Evaluation *e, int count, const Windows *windows, Error *err) {
+    *e = (Evaluation){.count = count, .windows = windows};
+    e->results = mem_alloc((size_t)count, sizeof *e->results, err);
+    for (int k = 0; e->results && k < count; k++) {
+        e->results[k].scores = mem_alloc((size_t)windows->scored, sizeof(TokenScore), err);
+        e->results[k].window_nll = mem_alloc(windows->count, sizeof(double), err);
+        if (!e->results[k].scores || !e->results[k].window_nll) return false;
     }
-    const Window *last = &windows->items[windows->count - 1];
-    uint64_t tokens = (uint64_t)(last->start + last->length) * (uint64_t)count;
-    progress_start("eval", tokens, PROGRESS_TOKENS);
+    return e->results != NULL;
+}
+
+static bool summarize(ModelSummary *s, const Model *m, Error *err) {
+    s->file_bytes = (double)m->file_bytes;
+    s->tensor_bytes = (double)model_tensor_bytes(m);
+    s->bits_per_weight = model_bits_per_weight(m);
+    if (m->has_identity) hash_hex(m->identity, s->identity);
+    return (s->path = mem_text(m->path, strlen(m->path), err)) != NULL;
+}
+
+bool evaluation_name(Evaluation *e, const Model *const *models, int count, const Windows *windows, Error *err) {
+    bool ok = evaluation_init(e, count, windows, err);
+    e->models = models;
+    for (int k = 0; ok && k < count; k++) ok = summarize(&e->results[k].model, models[k], err);
+    return ok;
+}
+
+// What was done before; returns how many tokens that scored.
+static int64_t take_over(Evaluation *e, const EvaluateOptions *o) {
     int64_t scored = 0;
-    for (size_t first = 0; ok && first < windows->count;) {
-        Group g = group_take(windows, first, scored, models, count, bytes);
+    for (size_t i = 0; o->before && i < o->done; i++)
+        scored += e->windows->items[i].length - e->windows->items[i].first;
+    for (int k = 0; o->before && k < e->count; k++)
+        memcpy(e->results[k].scores, o->before->results[k].scores, (size_t)scored * sizeof(TokenScore));
+    return scored;
+}
+
+static uint64_t tokens_from(const Windows *w, size_t first) {
+    uint64_t tokens = 0;
+    for (size_t i = first; i < w->count; i++) tokens += (uint64_t)w->items[i].length;
+    return tokens;
+}
+
+bool evaluate(const Model *const *models, int count, const Windows *windows, const EvaluateOptions *options,
+              Evaluation *out, Error *err) {
+    const EvaluateOptions none = {0}, *o = options ? options : &none;
+    double start = log_seconds();
+    int64_t bytes = group_bytes(models, count, o->memory ? o->memory : memory_default());
+    *out = (Evaluation){0};
+    bool ok = models_check(models, count, windows, err) && evaluation_name(out, models, count, windows, err);
+    if (!ok) return false;
+    int64_t scored = take_over(out, o);
+    uint64_t tokens = tokens_from(windows, o->done) * (uint64_t)count;
+    progress_start("eval", tokens, PROGRESS_TOKENS);
+    for (size_t first = o->done; ok && first < windows->count;) {
+        Group g = group_take(windows, first, scored, models, count, bytes, o->most);
         ok = group_evaluate(&g, out, err);
         first += g.count;
         scored += g.scored;
+        ok = ok && (!o->saved || o->saved(o->context, out, first, err));
     }
     progress_end();
     ok = ok && statistics_fill(out, err);
     out->seconds = log_seconds() - start;
     out->tokens_per_second = (double)tokens / out->seconds;
+    out->peak_rss = (double)peak_rss();
     return ok;
 }
 
@@ -165,6 +215,7 @@ void evaluation_free(Evaluation *e) {
     for (int k = 0; e->results && k < e->count; k++) {
         mem_free(e->results[k].scores);
         mem_free(e->results[k].window_nll);
+        mem_free(e->results[k].model.path);
     }
     mem_free(e->results);
     *e = (Evaluation){0};

@@ -12,7 +12,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { TILE = 1024, ROWS = 128 }; // vocabulary rows in a tile; positions multiplied in one task
+enum { TILE = 1024, ROWS = 96 }; // vocabulary rows in a tile; positions multiplied in one task
 
 typedef struct Running {
     double sum;  // S
@@ -87,8 +87,7 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
     Panel panels[p->count];
     uint8_t *memory = p->memory;
     for (int k = 0; k < p->count; k++) {
-        panels[k] =
-            panel_load(weight_of(&p->models[k]), p->models[k].head->output.compute, first, n, positions, memory);
+        panels[k] = panel_load(weight_of(&p->models[k]), p->models[k].head->output.compute, first, n, memory);
         memory += tile_bytes(&p->models[k]);
     }
 #pragma omp parallel for schedule(dynamic)

@@ -3,8 +3,6 @@
 #include "quant/kernels/kernels.h"
 #include <cblas.h>
 
-enum { GEMM_INPUTS = 32 }; // with fewer, packing takes longer than it saves
-
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static const uint8_t *weight_row(const Tensor *weight, int64_t row) {
@@ -62,14 +60,14 @@ static void packed_load(const Gemm *gemm, const Tensor *weight, int64_t first, i
         }
 }
 
-Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, int64_t n, void *memory) {
+Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, void *memory) {
     Panel panel = {.type = weight->type, .values = memory, .rows = count, .cols = tensor_cols(weight)};
     if (panel_is_int8(weight, compute)) {
         panel.int8 = kernels_get()->int8;
         int8_load(weight, first, count, memory);
         return panel;
     }
-    if (n >= GEMM_INPUTS) panel.gemm = gemm_choose(weight, compute);
+    panel.gemm = gemm_choose(weight, compute);
     const uint8_t *rows = weight_row(weight, first);
     if (panel.gemm)
         packed_load(panel.gemm, weight, first, count, memory);
@@ -121,9 +119,9 @@ static void packed_load_back(const Gemm *gemm, const Tensor *weight, int64_t fir
         }
 }
 
-Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory) {
+Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, void *memory) {
     const Gemm *gemm = kernels_get()->gemm;
-    if (!gemm || n < GEMM_INPUTS) return panel_load(weight, COMPUTE_F32, first, count, 0, memory);
+    if (!gemm) return panel_load(weight, COMPUTE_F32, first, count, memory);
     packed_load_back(gemm, weight, first, count, memory);
     return (Panel){.gemm = gemm, .values = memory, .rows = count, .cols = tensor_cols(weight)};
 }

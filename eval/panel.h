@@ -23,8 +23,8 @@ bool panel_is_int8(const Tensor *weight, Compute compute);
 // Bytes of memory, 64-byte aligned, that a panel takes, whatever its type and the arithmetic.
 size_t panel_bytes(int64_t rows, int64_t cols);
 
-// Makes rows first .. first + count - 1 of a weight ready for n inputs; all threads take part.
-Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, int64_t n, void *memory);
+// Makes rows first .. first + count - 1 of a weight ready; all threads take part.
+Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, void *memory);
 
 // y [n, rows] = x [n, cols] W^T, or with `add` y += that; y_stride floats from row to row of y. In the calling thread:
 // callers share out the inputs, in blocks whose size does not depend on the number of threads, nor then do the digits.
@@ -33,7 +33,7 @@ void panel_multiply(const Panel *panel, const float *x, int64_t n, float *y, int
 // The same weights for the way back: dx [n, cols] = dy [n, rows] W, or with `add` dx += that; dy_stride floats from row
 // to row of dy.
 size_t panel_back_bytes(int64_t rows, int64_t cols);
-Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, int64_t n, void *memory);
+Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, void *memory);
 void panel_multiply_back(const Panel *panel, const float *dy, int64_t dy_stride, int64_t n, float *dx, bool add);
 
 #endif

@@ -3,7 +3,6 @@
 #include "core/size.h"
 #include <math.h>
 #include <string.h>
-#include <sys/resource.h>
 
 static const double mib = 1 << 20;
 
@@ -14,43 +13,33 @@ static const char *label(const char *path, char buf[33]) {
     return buf;
 }
 
-static uint64_t peak_rss(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return (uint64_t)usage.ru_maxrss;
-#else
-    return (uint64_t)usage.ru_maxrss * 1024;
-#endif
-}
-
-void report_table(const Evaluation *e, FILE *to) {
+void report_table(const Evaluation *e, Compute compute, FILE *to) {
     const Windows *w = e->windows;
     char name[33];
     fprintf(to, "%-32s %10s %10s %7s  %9s %8s\n", "model", "file MiB", "tensor MiB", "bits/w", "PPL", "+-");
     for (int k = 0; k < e->count; k++) {
-        const Model *m = e->models[k];
         const ModelResult *r = &e->results[k];
-        fprintf(to, "%-32s %10.2f %10.2f %7.3f  %9.4f %8.4f\n", label(m->path, name), (double)m->file_bytes / mib,
-                (double)model_tensor_bytes(m) / mib, model_bits_per_weight(m), r->ppl, r->ppl_se);
+        const ModelSummary *m = &r->model;
+        fprintf(to, "%-32s %10.2f %10.2f %7.3f  %9.4f %8.4f\n", label(m->path, name), m->file_bytes / mib,
+                m->tensor_bytes / mib, m->bits_per_weight, r->ppl, r->ppl_se);
     }
     if (e->count > 1) {
-        fprintf(to, "\nagainst %s\n", e->models[0]->path);
+        fprintf(to, "\nagainst %s\n", e->results[0].model.path);
         fprintf(to, "%-32s %9s %8s  %8s %8s %8s %8s %8s %8s  %6s %7s\n", "model", "d ln PPL", "+-", "KLD", "+-",
                 "median", "99 %", "99.9 %", "max", "top1 %", "RMS dp%");
     }
     for (int k = 1; k < e->count; k++) {
         const Divergence *d = &e->results[k].vs_base;
         fprintf(to, "%-32s %+9.5f %8.5f  %8.5f %8.5f %8.5f %8.4f %8.4f %8.4f  %6.2f %7.3f\n",
-                label(e->models[k]->path, name), d->delta_ln_ppl, d->delta_ln_ppl_se, d->kld_mean, d->kld_se,
+                label(e->results[k].model.path, name), d->delta_ln_ppl, d->delta_ln_ppl_se, d->kld_mean, d->kld_se,
                 d->kld_median, d->kld_p99, d->kld_p999, d->kld_max, 100 * d->top1, 100 * d->rms_dp);
     }
     char text[32];
     fprintf(to, "\n%zu windows", w->count);
     if (w->ctx) fprintf(to, " of %lld", (long long)w->ctx);
     if (w->stride) fprintf(to, ", stride %lld", (long long)w->stride);
-    fprintf(to, ", %lld tokens scored, f32; %.1f s, %.0f tokens/s, peak memory %s\n", (long long)w->scored, e->seconds,
-            e->tokens_per_second, size_text(peak_rss(), text));
+    fprintf(to, ", %lld tokens scored, %s; %.1f s, %.0f tokens/s, peak memory %s\n", (long long)w->scored,
+            compute_name(compute), e->seconds, e->tokens_per_second, size_text((uint64_t)e->peak_rss, text));
 }
 
 static void add_divergence(cJSON *model, const Divergence *d) {
@@ -74,13 +63,13 @@ static void add_divergence(cJSON *model, const Divergence *d) {
 }
 
 static void add_model(cJSON *models, const Evaluation *e, int k) {
-    const Model *m = e->models[k];
     const ModelResult *r = &e->results[k];
+    const ModelSummary *m = &r->model;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "path", m->path);
-    cJSON_AddNumberToObject(o, "file_bytes", (double)m->file_bytes);
-    cJSON_AddNumberToObject(o, "tensor_bytes", (double)model_tensor_bytes(m));
-    cJSON_AddNumberToObject(o, "bits_per_weight", model_bits_per_weight(m));
+    cJSON_AddNumberToObject(o, "file_bytes", m->file_bytes);
+    cJSON_AddNumberToObject(o, "tensor_bytes", m->tensor_bytes);
+    cJSON_AddNumberToObject(o, "bits_per_weight", m->bits_per_weight);
     cJSON_AddNumberToObject(o, "mean_nll", r->mean_nll);
     cJSON_AddNumberToObject(o, "ppl", r->ppl);
     cJSON_AddNumberToObject(o, "ppl_se", r->ppl_se);
@@ -89,7 +78,7 @@ static void add_model(cJSON *models, const Evaluation *e, int k) {
     cJSON_AddItemToArray(models, o);
 }
 
-cJSON *report_json(const Evaluation *e, const char *compute) {
+cJSON *report_json(const Evaluation *e, Compute compute) {
     const Windows *w = e->windows;
     cJSON *root = cJSON_CreateObject(), *protocol = cJSON_AddObjectToObject(root, "protocol");
     if (!protocol) {
@@ -106,12 +95,12 @@ cJSON *report_json(const Evaluation *e, const char *compute) {
         cJSON_AddNullToObject(protocol, "stride");
     cJSON_AddNumberToObject(protocol, "windows", (double)w->count);
     cJSON_AddNumberToObject(protocol, "scored", (double)w->scored);
-    cJSON_AddStringToObject(protocol, "compute", compute);
+    cJSON_AddStringToObject(protocol, "compute", compute_name(compute));
     cJSON *models = cJSON_AddArrayToObject(root, "models");
     for (int k = 0; k < e->count; k++) add_model(models, e, k);
     cJSON_AddNumberToObject(root, "seconds", e->seconds);
     cJSON_AddNumberToObject(root, "tokens_per_second", e->tokens_per_second);
-    cJSON_AddNumberToObject(root, "peak_rss_bytes", (double)peak_rss());
+    cJSON_AddNumberToObject(root, "peak_rss_bytes", e->peak_rss);
     return root;
 }
 

@@ -102,6 +102,21 @@ bool windows_parse(const char *text, const char *name, int64_t limit, Windows *w
     return ok;
 }
 
+void windows_keep(Windows *w, size_t first, size_t count) {
+    int64_t origin = w->items[first].start;
+    w->scored = w->longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        Window item = w->items[first + i];
+        item.start -= origin;
+        w->items[i] = item;
+        w->scored += item.length - item.first;
+        if (item.length > w->longest) w->longest = item.length;
+    }
+    const Window *last = &w->items[count - 1];
+    memmove(w->ids, w->ids + origin, (size_t)(last->start + last->length) * sizeof *w->ids);
+    w->count = count;
+}
+
 bool windows_check(const Windows *w, int64_t vocab, Error *err) {
     for (size_t i = 0; i < w->count; i++)
         for (int64_t j = 0; j < w->items[i].length; j++)

@@ -39,6 +39,9 @@ bool windows_strided(const int32_t *ids, size_t count, int64_t ctx, int64_t stri
 // `name` is the file's, for messages.
 bool windows_parse(const char *text, const char *name, int64_t limit, Windows *w, Error *err);
 
+// Keeps windows first .. first + count - 1 alone; count > 0.
+void windows_keep(Windows *w, size_t first, size_t count);
+
 // Of lengths and ids: what statistics of a text are known by (formats/STATS.md).
 Hash windows_hash(const Windows *w);
 

@@ -94,7 +94,7 @@ static const ExportOptions as_they_are = {.kernels = {widen, narrow}};
 static void evaluate_path(const char *path, const Windows *windows, Evaluation *e) {
     Error err = {0};
     Model *model = model_open(path, &err);
-    if (!model || !evaluate((const Model *const *)&model, 1, windows, 0, e, &err)) fail_msg("%s", err.text);
+    if (!model || !evaluate((const Model *const *)&model, 1, windows, NULL, e, &err)) fail_msg("%s", err.text);
     e->models = NULL; // freed here
     model_free(model);
 }

@@ -52,7 +52,7 @@ static void tokens_match_transformers(void **state) {
         read_windows(variants[v], &w);
         snprintf(path, sizeof path, "tests/data/tiny/%s/golden.json", variants[v]);
         cJSON *golden = json_read(path, 1 << 20, &err);
-        if (!golden || !evaluate((const Model *const *)&m, 1, &w, 0, &e, &err)) fail_msg("%s", err.text);
+        if (!golden || !evaluate((const Model *const *)&m, 1, &w, NULL, &e, &err)) fail_msg("%s", err.text);
         const cJSON *rows = json_member(golden, "nll"), *row, *value;
         double worst = 0;
         int64_t at = 0;
@@ -123,7 +123,7 @@ static void threads_agree(void **state) {
     read_windows("plain-biases", &w);
     for (int i = 0; i < 3; i++) {
         threads_set(1 << i);
-        if (!evaluate((const Model *const *)&m, 1, &w, 0, &e[i], &err)) fail_msg("%s", err.text);
+        if (!evaluate((const Model *const *)&m, 1, &w, NULL, &e[i], &err)) fail_msg("%s", err.text);
     }
     threads_set(0);
     for (int64_t i = 0; i < w.scored; i++)
@@ -142,7 +142,7 @@ static void same_model_diverges_by_nothing(void **state) {
     Windows w;
     Evaluation e;
     read_windows("llama3-new", &w);
-    if (!evaluate(both, 2, &w, 0, &e, &err)) fail_msg("%s", err.text);
+    if (!evaluate(both, 2, &w, NULL, &e, &err)) fail_msg("%s", err.text);
     assert_true(e.results[1].vs_base.kld_max == 0 && e.results[1].vs_base.delta_ln_ppl == 0);
     assert_true(e.results[1].vs_base.top1 == 1 && e.results[1].vs_base.rms_dp == 0);
     evaluation_free(&e);
@@ -157,7 +157,7 @@ static void ids_beyond_the_vocabulary(void **state) {
     Windows w;
     Evaluation e;
     assert_true(windows_parse("1 2 100000 3\n", "ids", 0, &w, &err));
-    assert_false(evaluate((const Model *const *)&m, 1, &w, 0, &e, &err));
+    assert_false(evaluate((const Model *const *)&m, 1, &w, NULL, &e, &err));
     assert_non_null(strstr(err.text, "100000"));
     evaluation_free(&e);
     windows_free(&w);

@@ -101,7 +101,7 @@ static char directory[64], source[128], first[128], second[128];
 static void evaluate_path(const char *path, const Windows *windows, Evaluation *e) {
     Error err = {0};
     Model *model = model_open(path, &err);
-    if (!model || !evaluate((const Model *const *)&model, 1, windows, 0, e, &err)) fail_msg("%s", err.text);
+    if (!model || !evaluate((const Model *const *)&model, 1, windows, NULL, e, &err)) fail_msg("%s", err.text);
     e->models = NULL; // freed here
     model_free(model);
 }

@@ -124,7 +124,7 @@ static void check_nll(const char *path, const char *variant) {
     assert_true(text && windows_parse(text, name, 0, &w, &err));
     snprintf(name, sizeof name, "tests/data/tiny/%s/golden.json", variant);
     cJSON *golden = json_read(name, 1 << 20, &err);
-    if (!golden || !evaluate((const Model *const *)&m, 1, &w, 0, &e, &err)) fail_msg("%s", err.text);
+    if (!golden || !evaluate((const Model *const *)&m, 1, &w, NULL, &e, &err)) fail_msg("%s", err.text);
     const cJSON *row, *value;
     double worst = 0;
     int64_t at = 0;

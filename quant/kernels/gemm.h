@@ -34,7 +34,8 @@ typedef struct Gemm {
                      float *y, int64_t y_stride, bool add);
 } Gemm;
 
-// For CPUs with Cpu.amx, and with Cpu.bf16. Those called bf16 round both sides to it: multiplication alone is as above.
-extern const Gemm gemm_amx, gemm_bf16_amx, gemm_bf16_avx512;
+// By level, and for CPUs with Cpu.amx and Cpu.bf16. Those called bf16 round both sides to it: multiplication alone is
+// as above.
+extern const Gemm gemm_avx2, gemm_avx512, gemm_amx, gemm_bf16_amx, gemm_bf16_avx512;
 
 #endif

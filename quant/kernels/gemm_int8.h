@@ -47,7 +47,7 @@ typedef void (*Int8TileFn)(const Int8Tile *tile);
 
 typedef struct GemmInt8 {
     const char *name;
-    int tokens;                        // of a tile; at most INT8_TOKENS_MOST
+    int tokens; // of a tile; at most INT8_TOKENS_MOST
     Int8Layout layout[DT_COUNT];
     Int8TileFn tile[DT_COUNT]; // NULL: the type has none
 } GemmInt8;

@@ -19,6 +19,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
         plain_avx2(out);
         blocks_avx2(out);
         gemv_avx2(out);
+        out->gemm = &gemm_avx2;
         out->int8 = &gemm_int8_avx2;
     }
     if (cpu->level == CPU_AVX512) {
@@ -28,6 +29,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
             gemv_avx512_vnni(out);
             out->int8 = &gemm_int8_avx512_vnni;
         }
+        out->gemm = &gemm_avx512;
         if (cpu->fast_bf16) out->gemm_bf16 = &gemm_bf16_avx512;
         if (cpu->amx) {
             out->gemm = &gemm_amx;
