@@ -165,6 +165,8 @@ Rounding calibration_rounding(const Stats *stats, const QuantOptions *o) {
         .ends = round_defaults,
         .importance_only = o->method == METHOD_IMPORTANCE,
         .allow_nonfinite = o->allow_nonfinite,
+        .state = o->state,
+        .shard = o->shard,
     };
     r.ends.damping = 0.01;
     r.ends.passes = 8;

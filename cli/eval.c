@@ -1,6 +1,7 @@
 // nibble eval: perplexity of one or more models on a text, and what each diverges from the first.
 #include "cli/cli.h"
 #include "cli/eval_report.h"
+#include "cli/shard.h"
 #include "cli/text_input.h"
 #include "cli/text_windows.h"
 
@@ -79,17 +80,6 @@ static void tokenizers_compare(Model **models, int count) {
     }
 }
 
-static bool shard_parse(void) {
-    long long i, n;
-    int end = 0;
-    if (sscanf(shard_text, "%lld/%lld%n", &i, &n, &end) != 2 || shard_text[end] || n < 1 || n > 1 << 20 || i < 0 ||
-        i >= n)
-        return false;
-    part.shard = i;
-    part.shards = n;
-    return true;
-}
-
 // Cuts the windows down to the shard's.
 static bool shard_take(Windows *w, Error *err) {
     int64_t count;
@@ -153,8 +143,10 @@ static int usage_check(int count) {
     if (count > MAX_MODELS) return usage_error(&command_eval, "at most %d models at once", MAX_MODELS);
     if (memory_text && (!size_parse(memory_text, &memory_bytes) || memory_bytes > SIZE_MAX))
         return usage_error(&command_eval, "--mem wants a size as 2GiB, not \"%s\"", memory_text);
-    if (shard_text && !shard_parse())
+    Shard shard;
+    if (shard_text && !shard_parse(shard_text, &shard))
         return usage_error(&command_eval, "--shard wants I/N, I from 0 to N - 1, not \"%s\"", shard_text);
+    if (shard_text) part.shard = shard.index, part.shards = shard.count;
     if (shard_text && !json) return usage_error(&command_eval, "--shard wants --json FILE, for nibble merge");
     if (shard_text && per_token) return usage_error(&command_eval, "--per-token is nibble merge's, after --shard");
     if (!text == !tokens) return usage_error(&command_eval, "give either --text FILE or --tokens FILE");

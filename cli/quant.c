@@ -7,8 +7,10 @@
 #include "cli/quantize.h"
 #include "convert/open.h"
 #include "core/mem.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 // What the output is called after: "q4_0", "4.5bits", "86MiB", "fit-8GiB".
 static void version_name(const QuantOptions *o, char buf[64]) {
@@ -27,7 +29,17 @@ static char *output_of(const char *model, const QuantOptions *o, Error *err) {
     return o->output ? mem_text(o->output, strlen(o->output), err) : output_name(model, version, ".nib", err);
 }
 
+// The directory of what is rounded already.
+static bool state_make(const QuantOptions *o, Error *err) {
+    if (!o->state || o->dry_run || file_is_directory(o->state) || mkdir(o->state, 0777) == 0) return true;
+    return error_set(err, "%s: cannot be made: %s", o->state, strerror(errno));
+}
+
 static bool report_done(const QuantJob *job, const QuantOptions *o, double start, Error *err) {
+    if (o->shard.count && !o->dry_run) {
+        log_note("%s: part %lld of %lld is rounded", o->state, (long long)o->shard.index, (long long)o->shard.count);
+        return true;
+    }
     const QuantReport report = {job, o->dry_run ? 0 : file_size(job->output), log_seconds() - start};
     if (!o->json || strcmp(o->json, "-") != 0) quant_report_print(&report);
     if (!o->json) return true;
@@ -53,8 +65,8 @@ static int quantize(const char *path, QuantOptions *o) {
     Model *model = output ? model_open(path, &err) : NULL;
     bool ok = model && output_check(model, output, &err);
     if (ok && calibration_asked(o)) ok = (stats = statistics(model, o, &err)) != NULL;
-    ok = ok && quantization_plan(&q, model, output, o, stats, &err) && (o->dry_run || quant_job_run(&q.job, &err)) &&
-         report_done(&q.job, o, start, &err);
+    ok = ok && quantization_plan(&q, model, output, o, stats, &err) && state_make(o, &err) &&
+         (o->dry_run || quant_job_run(&q.job, &err)) && report_done(&q.job, o, start, &err);
     quantization_free(&q);
     stats_close(stats);
     mem_free(output);

@@ -257,6 +257,24 @@ static bool write_tensors(Writer *w, Error *err) {
     return ok;
 }
 
+// A part of the tensors is rounded, and kept where the run that writes the output will find it.
+static bool shard_run(const QuantJob *job, Error *err) {
+    size_t count = job->model->tensor_count;
+    Rounded *rounded = mem_alloc(count, sizeof *rounded, err);
+    bool ok = rounded != NULL;
+    for (size_t tensor = 0; ok && tensor < count;) {
+        size_t batch = rounding_batch(job->rounding, job->model, job->plan, tensor);
+        ok = rounding_run(job->rounding, job->model, job->plan, tensor, batch, rounded, err);
+        for (size_t i = 0; ok && i < batch; i++) {
+            mem_free(rounded[i].blocks);
+            progress_add(job->model->tensors[tensor + i].bytes);
+        }
+        tensor += batch;
+    }
+    mem_free(rounded);
+    return ok;
+}
+
 static bool planned_bytes(const QuantJob *job, uint64_t *bytes, Error *err) {
     *bytes = 0;
     for (size_t i = 0; i < job->model->tensor_count; i++) {
@@ -270,6 +288,12 @@ static bool planned_bytes(const QuantJob *job, uint64_t *bytes, Error *err) {
 bool quant_job_run(const QuantJob *job, Error *err) {
     Writer w = {.job = job};
     uint64_t expected;
+    if (job->rounding && job->rounding->shard.count) {
+        progress_start("rounding", model_tensor_bytes(job->model), PROGRESS_BYTES);
+        bool done = shard_run(job, err);
+        progress_end();
+        return done;
+    }
     if (!planned_bytes(job, &expected, err) || !(w.sources = sources_begin(job->model, err))) return false;
     w.nib = nib_create(job->output, job->model, expected, err);
     if (!w.nib) {
@@ -283,7 +307,11 @@ bool quant_job_run(const QuantJob *job, Error *err) {
         ok = sources_end(w.sources, job->model, err) && recipe_add(job->model, quant_report_step(job), err);
     else
         sources_abort(w.sources);
-    if (ok) return nib_commit(w.nib, err);
+    if (ok) {
+        ok = nib_commit(w.nib, err);
+        if (ok) rounding_forget(job->rounding, job->model, job->plan);
+        return ok;
+    }
     nib_abort(w.nib);
     return false;
 }

@@ -122,9 +122,19 @@ static bool read_calibration(const QuantGiven *g, QuantOptions *o, Error *err) {
     return true;
 }
 
+static bool read_shard(const QuantGiven *g, QuantOptions *o, Error *err) {
+    if (o->state && (!o->stats || o->method == METHOD_RTN))
+        return error_set(err, "--state is for rounding under --stats FILE; the rest takes no longer than reading");
+    if (!g->shard) return true;
+    if (!o->state) return error_set(err, "--shard needs --state DIR, where all parts come together");
+    if (o->calib) return error_set(err, "--shard needs statistics that are there: make them once, by nibble stats");
+    return shard_parse(g->shard, &o->shard) ||
+           error_set(err, "--shard wants I/N, I from 0 to N - 1, not \"%s\"", g->shard);
+}
+
 bool quant_options_read(const QuantGiven *g, QuantOptions *o, Error *err) {
     return read_request(g, o, err) && read_budget(g, &o->budget, err) && read_allow(g->allow, o, err) &&
-           read_calibration(g, o, err);
+           read_calibration(g, o, err) && read_shard(g, o, err);
 }
 
 int quant_options_parse(QuantOptions *o, int argc, char **argv, const char **model) {
@@ -159,6 +169,10 @@ int quant_options_parse(QuantOptions *o, int argc, char **argv, const char **mod
         {"stats", 0, OPT_TEXT, &o->stats, "FILE", "statistics of an earlier calibration; with --calib: keep them there",
          0, 0},
         {"seed", 0, OPT_INT, &g.seed, "N", "with --calib: of what is drawn at random (default: 0)", 0, 1e15},
+        {"state", 0, OPT_TEXT, &o->state, "DIR",
+         "with --stats: what is rounded is kept there until the end, and gone on from where it is there", 0, 0},
+        {"shard", 0, OPT_TEXT, &g.shard, "I/N",
+         "... only part I, from 0, of N parts of that; the same without --shard then writes the output", 0, 0},
         {"allow-nonfinite", 0, OPT_FLAG, &o->allow_nonfinite, NULL,
          "in blocks, NaN and infinity become zero, and are counted", 0, 0},
         {"requantize", 0, OPT_FLAG, &o->request.requantize, NULL, "quantize what is quantized already", 0, 0},

@@ -4,6 +4,7 @@
 
 #include "cli/budget.h"
 #include "cli/cli.h"
+#include "cli/shard.h"
 #include "quant/plan.h"
 
 enum { MAX_RULES = sizeof((OptionList *)0)->items / sizeof *((OptionList *)0)->items };
@@ -31,13 +32,15 @@ typedef struct QuantOptions {
     QuantMethod method;
     bool method_given;         // else it is what the statistics allow
     const char *calib, *stats; // a text, a file of statistics; NULL: not given
-    int64_t calib_windows;     // 0: not given
+    const char *state;         // a directory (cli/rounded_blocks.h)
+    Shard shard;
+    int64_t calib_windows; // 0: not given
     int64_t seed;
 } QuantOptions;
 
 // Texts as they were given; NULL: they were not.
 typedef struct QuantGiven {
-    const char *type, *embed_type, *output_type, *fallback, *size, *file_size, *fit, *allow, *method;
+    const char *type, *embed_type, *output_type, *fallback, *size, *file_size, *fit, *allow, *method, *shard;
     const char *fit_option; // what the command calls `fit`, for messages
     OptionList only;
     double bits;

@@ -1,5 +1,6 @@
 #include "cli/quant_rounding.h"
 
+#include "cli/rounded_blocks.h"
 #include "core/mem.h"
 #include "core/threads.h"
 #include "quant/grid.h"
@@ -7,6 +8,8 @@
 #include "quant/quant.h"
 #include "quant/scan.h"
 #include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
 
 enum {
     SLAB = 16 << 20,         // elements of rows that do not interact, rounded at once
@@ -100,7 +103,35 @@ static bool round_slabs(const Rounding *r, const Tensor *t, DType type, Work *wo
     return true;
 }
 
-static bool round_tensor(const Rounding *r, const Tensor *t, DType type, Rounded *out, Error *err) {
+// What the blocks of a tensor are known by: all that they depend on.
+static Hash key_of(const Rounding *r, const Model *model, const Tensor *t, DType type) {
+    const StatsInfo *s = stats_info(r->stats);
+    char text[4096], stats_model[HASH_HEX], stats_text[HASH_HEX], identity[HASH_HEX] = "", data[HASH_HEX] = "";
+    if (model->has_identity) hash_hex(model->identity, identity);
+    if (t->has_hash) hash_hex(t->hash, data);
+    int n = snprintf(text, sizeof text, "%s|%llu|%s|%s|%lld|%lld|%s|%d|%s|%s|%s|%llu|%d|%lld|%lld|%lld|%llu|%d|%d",
+                     model->path, (unsigned long long)model->file_bytes, identity, t->name, (long long)tensor_rows(t),
+                     (long long)tensor_cols(t), data, (int)type, stats_path(r->stats), hash_hex(s->model, stats_model),
+                     hash_hex(s->text, stats_text), (unsigned long long)file_size(stats_path(r->stats)), (int)s->kind,
+                     (long long)s->windows, (long long)s->ctx, (long long)s->tokens, (unsigned long long)s->seed,
+                     r->importance_only, r->allow_nonfinite);
+    return hash_bytes(text, n < (int)sizeof text ? (size_t)n : sizeof text);
+}
+
+void rounding_forget(const Rounding *r, const Model *model, const PlanEntry *plan) {
+    for (size_t i = 0; r && r->state && i < model->tensor_count; i++)
+        if (rounding_applies(r, &model->tensors[i], plan[i].type))
+            rounded_remove(r->state, key_of(r, model, &model->tensors[i], plan[i].type));
+    if (r && r->state) rmdir(r->state); // where nothing else is in it
+}
+
+// Neighbours differ in size as the layers' matrices do, so parts are dealt out without regard to order.
+static bool is_ours(const Rounding *r, size_t tensor) {
+    uint64_t mixed = (uint64_t)tensor * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return !r->shard.count || (int64_t)(mixed % (uint64_t)r->shard.count) == r->shard.index;
+}
+
+static bool round_new(const Rounding *r, const Tensor *t, DType type, Rounded *out, Error *err) {
     Work work = {0};
     const RoundOptions *options = is_end(t) ? &r->ends : &r->options;
     bool ok =
@@ -114,6 +145,15 @@ static bool round_tensor(const Rounding *r, const Tensor *t, DType type, Rounded
     return ok;
 }
 
+static bool round_tensor(const Rounding *r, const Model *model, size_t tensor, DType type, Rounded *out, Error *err) {
+    const Tensor *t = &model->tensors[tensor];
+    size_t bytes = result_bytes(t, type);
+    if (!r->state) return round_new(r, t, type, out, err);
+    Hash key = key_of(r, model, t, type);
+    if (rounded_load(r->state, key, bytes, out)) return true;
+    return round_new(r, t, type, out, err) && rounded_save(r->state, key, bytes, out, err);
+}
+
 bool rounding_run(const Rounding *r, const Model *model, const PlanEntry *plan, size_t first, size_t count,
                   Rounded *rounded, Error *err) {
     Error first_error = {0};
@@ -124,9 +164,9 @@ bool rounding_run(const Rounding *r, const Model *model, const PlanEntry *plan, 
     for (size_t i = 0; i < count; i++) {
         const Tensor *t = &model->tensors[first + i];
         DType type = plan[first + i].type;
-        if (atomic_load(&failed) || !rounding_applies(r, t, type)) continue;
+        if (atomic_load(&failed) || !rounding_applies(r, t, type) || !is_ours(r, first + i)) continue;
         Error own = {0};
-        if (round_tensor(r, t, type, &rounded[i], &own)) continue;
+        if (round_tensor(r, model, first + i, type, &rounded[i], &own)) continue;
         atomic_store(&failed, true);
 #pragma omp critical(rounding_error)
         if (!first_error.text[0]) first_error = own;

@@ -2,6 +2,7 @@
 #ifndef CLI_QUANT_ROUNDING_H
 #define CLI_QUANT_ROUNDING_H
 
+#include "cli/shard.h"
 #include "formats/model.h"
 #include "formats/stats.h"
 #include "quant/plan.h"
@@ -13,6 +14,8 @@ typedef struct Rounding {
     RoundOptions ends;    // of the embedding and the head, whose rows do not interact
     bool importance_only; // weighted rounding, without Hessians
     bool allow_nonfinite; // as QuantJob
+    const char *state;    // a directory where what is rounded is kept (cli/rounded_blocks.h); or NULL
+    Shard shard;          // only this part of the tensors is rounded, for others' runs to find there
 } Rounding;
 
 // True where the tensor is rounded under statistics when it becomes this type; else the job rounds to nearest.
@@ -28,6 +31,9 @@ typedef struct Rounded {
 // How many tensors from `first` on go together, as memory allows, those among them that rounding does not apply to
 // counted; at least 1.
 size_t rounding_batch(const Rounding *r, const Model *model, const PlanEntry *plan, size_t first);
+
+// What is kept of the tensors is needed no more.
+void rounding_forget(const Rounding *r, const Model *model, const PlanEntry *plan);
 
 // Rounds tensors first .. first + count - 1 into rounded[0 .. count - 1]; blocks do not depend on threads or on
 // `count`. On failure blocks that were made are freed.

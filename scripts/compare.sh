@@ -6,13 +6,15 @@
 # Prints for each job the median seconds and the peak resident memory of both, and the median of the rounds' ratios
 # (ours / theirs) with the least and the greatest. Environment:
 #   NIBBLE=build/release/nibble  ROUNDS=3  THREADS=2  CTX=512  WINDOWS=40  JOBS="convert quant eval"
+#   further jobs: "perplexity" (one model at a time, f32 and int8), "bench" (prefill and decode; llama-bench needed),
+#   "imatrix" (quant with an importance matrix, IMATRIX=FILE.gguf of llama-imatrix)
 #   TMPDIR: needs 3 GB for a model of 135 M parameters
 # convert_hf_to_gguf runs `python3`: put one with torch, transformers and gguf first in PATH.
 # NIBBLE_CPU caps our instruction set only: to compare on AVX2, build llama.cpp for it as well.
 set -euo pipefail
 export LC_ALL=C # decimal points in $EPOCHREALTIME
 
-[ $# -ge 2 ] || { sed -n '4,11s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '4,13s/^# \{0,1\}//p' "$0"; exit 2; }
 model=$1 text=$2 peers=${3:-$(dirname "$0")/../../peers}
 nibble=${NIBBLE:-build/release/nibble}
 rounds=${ROUNDS:-3} threads=${THREADS:-2} ctx=${CTX:-512} windows=${WINDOWS:-40} jobs=${JOBS:-convert quant eval}
@@ -56,6 +58,50 @@ both() {
 }
 
 want() { [[ " $jobs " == *" $1 "* ]]; }
+
+# ---- one model at a time, in both programs from the same .gguf
+their_perplexity() {
+    measure "their_ppl_$model_type" "$peers/bin/llama-perplexity" -m "$work/$model_type.gguf" -f "$text" -c "$ctx" --chunks "$windows" -t "$threads"
+}
+our_perplexity() {
+    measure "our_ppl_${model_type}_$compute" "$nibble" eval -q "$work/$model_type.gguf" --text "$text" --ctx "$ctx" --windows "$windows" --threads "$threads" --compute "$compute"
+}
+
+# Tokens a second as seconds a token, so that all of the table is of times.
+their_bench() {
+    local what
+    "$peers/bin/llama-bench" -m "$work/$model_type.gguf" -p 512 -n 64 -t "$threads" -r 2 -o csv > "$work/bench.csv" 2> "$work/bench.log"
+    for what in prefill decode; do
+        python3 - "$work/bench.csv" $what >> "$work/their_${what}_$model_type.runs" <<'PYTHON'
+import csv, sys
+for row in csv.DictReader(open(sys.argv[1])):
+    if (row["n_prompt"] != "0") == (sys.argv[2] == "prefill"):
+        print("%.6f 0" % (1000 / float(row["avg_ts"])))
+PYTHON
+    done
+}
+our_bench() {
+    "$nibble" bench --quick --models "$work/$model_type.gguf" -p 512 -n 64 -r 2 --threads "$threads" --json "$work/bench.json" > /dev/null 2>&1
+    local what
+    for what in prefill decode; do
+        sed -n "s/.*\"${what}_tokens_per_second\":[[:space:]]*\([0-9.e+]*\).*/\1/p" "$work/bench.json" |
+            awk '{ printf "%.6f 0\n", 1000 / $1 }' >> "$work/our_${what}_$model_type.runs"
+    done
+}
+
+their_imatrix() {
+    rm -f "$work/i.gguf"
+    measure "their_i_$type" "$peers/bin/llama-quantize" --imatrix "$IMATRIX" "$work/bf16.gguf" "$work/i.gguf" "$peer_type" "$threads"
+}
+our_imatrix() {
+    rm -f "$work/i.nib"
+    measure "our_i_$type" "$nibble" quant -q "$work/model.nib" -o "$work/i.nib" --type "$type" --fallback "$fallback" --method importance --stats "$IMATRIX" --threads "$threads"
+}
+io_time() { # what reading the source and writing a file of the result's size takes, synced
+    rm -f "$work/io"
+    measure "io_$1" sh -c 'cat "$1" > /dev/null; dd if="$2" of="$3" bs=4M conv=fsync' - "$work/model.nib" "$work/$2.nib" "$work/io"
+    rm -f "$work/io"
+}
 
 their_convert() {
     rm -f "$work/bf16.gguf"
@@ -113,6 +159,21 @@ for ((round = 1; round <= rounds; round++)); do
         done <<< $'q8_0 Q8_0\nq4_0 Q4_0\nq4_k Q4_K_S'
     fi
     if want eval; then both their_eval our_eval; fi
+    if want quant; then io_time q8_0 q8_0; io_time q4_0 q4_0; fi
+    if want imatrix; then
+        while read -r type peer_type fallback; do both their_imatrix our_imatrix; done <<< $'q4_k Q4_K_S q5_0\nq6_k Q6_K q8_0\niq4_nl IQ4_NL q8_0'
+    fi
+    if want perplexity || want bench; then
+        for model_type in bf16 q8_0 q4_0; do
+            [ -f "$work/$model_type.gguf" ] || "$peers/bin/llama-quantize" "$work/bf16.gguf" "$work/$model_type.gguf" "$model_type" "$threads" > /dev/null 2>&1
+            if want perplexity; then
+                compute=f32
+                both their_perplexity our_perplexity
+                compute=int8 our_perplexity
+            fi
+            if want bench; then both their_bench our_bench; fi
+        done
+    fi
 done
 
 echo "$("$nibble" --version 2> /dev/null || echo nibble), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2-), $threads threads, $rounds rounds, $(basename "$model")"
@@ -129,6 +190,25 @@ if want quant; then
     report "quant q4_0 (Q4_0)" their_q4_0 our_q4_0
     report "quant q4_k (Q4_K_S)" their_q4_k our_q4_k
 fi
+if want quant; then
+    report "quant q8_0 (read + write, synced)" io_q8_0 our_q8_0
+    report "quant q4_0 (read + write, synced)" io_q4_0 our_q4_0
+fi
+if want imatrix; then
+    report "quant q4_k + importance" their_i_q4_k our_i_q4_k
+    report "quant q6_k + importance" their_i_q6_k our_i_q6_k
+    report "quant iq4_nl + importance" their_i_iq4_nl our_i_iq4_nl
+fi
+for model_type in bf16 q8_0 q4_0; do
+    if want perplexity; then
+        report "perplexity $model_type, f32" "their_ppl_$model_type" "our_ppl_${model_type}_f32"
+        report "perplexity $model_type, int8" "their_ppl_$model_type" "our_ppl_${model_type}_int8"
+    fi
+    if want bench; then
+        report "prefill 512 $model_type, ms a token" "their_prefill_$model_type" "our_prefill_$model_type"
+        report "decode 64 $model_type, ms a token" "their_decode_$model_type" "our_decode_$model_type"
+    fi
+done
 if want eval; then
     report "eval base + q4_0, $windows x $ctx" their_eval our_eval
     echo

@@ -71,6 +71,22 @@ if [ -e "$TMP/state" ]; then not_ok "the state is removed at the end"; else ok "
 printf 'not json' >"$TMP/state"
 refuses "a state that is none" 1 "state" evaluate --state "$TMP/state"
 
+# ---- quantizing in parts, and after an interruption: the bytes of one run
+head -c 60000 $text >"$TMP/calib.txt"
+"$NIBBLE" stats -q "$TMP/kjv.nib" --calib "$TMP/calib.txt" --windows 16 --ctx 128 -o "$TMP/k.stats" >/dev/null
+quantize() { "$NIBBLE" quant -q "$TMP/kjv.nib" --type q4_0 --stats "$TMP/k.stats" "$@"; }
+quantize -o "$TMP/whole.nib" >/dev/null
+for i in 0 2 1; do quantize --state "$TMP/parts" --shard $i/3 -o "$TMP/none.nib"; done >/dev/null
+kept=$(find "$TMP/parts" -name '*.blocks' | wc -l)
+if [ "$kept" -gt 5 ] && [ ! -e "$TMP/none.nib" ]; then ok "three shards rounded $kept tensors"; else not_ok "shards of quant" "$kept kept"; fi
+find "$TMP/parts" -name '*.blocks' | head -n 2 | while read -r f; do printf 'x' >"$f"; done # as if cut off: made again
+quantize --state "$TMP/parts" -o "$TMP/joined.nib" >/dev/null
+if cmp -s "$TMP/whole.nib" "$TMP/joined.nib"; then ok "and give the bytes of one run"; else not_ok "and give the bytes of one run"; fi
+if [ -e "$TMP/parts" ]; then not_ok "what was kept is removed at the end"; else ok "what was kept is removed at the end"; fi
+refuses "quant --shard without --state" 2 "state" quantize --shard 0/2
+refuses "quant --state without statistics" 2 "stats" "$NIBBLE" quant -q "$TMP/kjv.nib" --type q4_0 --state "$TMP/parts"
+refuses "quant --shard that is none" 2 "shard" quantize --state "$TMP/parts" --shard 2/2
+
 # ---- memory: less of it gives the same digits
 evaluate --json "$TMP/one.json" >/dev/null
 evaluate --mem 1MiB --json "$TMP/small.json" >/dev/null
