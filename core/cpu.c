@@ -29,6 +29,12 @@ static bool has_f16c(void) {
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
+static bool has_avx_vnni(void) {
+    enum { AVX_VNNI = 1 << 4 }; // of leaf 7's first, eax
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
+}
+
 // Tiles are 8 KiB more that the system saves for a thread, so Linux (5.16 and later) wants to be asked, once a process.
 static bool has_amx(void) {
 #ifdef __linux__
@@ -66,6 +72,7 @@ static void cpu_find(void) {
         if (cap && strcmp(cap, names[l]) == 0) break;
     }
 #if defined(__x86_64__)
+    found.avx_vnni = found.level >= CPU_AVX2 && !(cap && strcmp(cap, "avx2") == 0) && has_avx_vnni();
     if (found.level == CPU_AVX512) {
         found.vnni = __builtin_cpu_supports("avx512vnni");
         found.bf16 = __builtin_cpu_supports("avx512bf16");

@@ -9,6 +9,7 @@ typedef enum CpuLevel { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_NEON, CPU_LEVELS }
 
 typedef struct Cpu {
     CpuLevel level; // avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL beside those
+    bool avx_vnni;  // AVX_VNNI, beyond level avx2, which NIBBLE_CPU=avx2 leaves out
     bool vnni;      // AVX512_VNNI, at level avx512
     bool bf16;      // AVX512_BF16, at level avx512
     bool fast_bf16; // that multiplies faster than f32: AMD's does, Intel's has half the rate of f32

@@ -619,11 +619,12 @@ typedef struct Set {
 } Set;
 
 // Every set that this CPU has, single features apart.
-static int list_sets(Set sets[8]) {
+static int list_sets(Set sets[10]) {
     const Cpu *cpu = cpu_get();
     int n = 0;
     sets[n++] = (Set){"scalar", {.level = CPU_SCALAR}};
     if (cpu_has_level(CPU_AVX2)) sets[n++] = (Set){"avx2", {.level = CPU_AVX2}};
+    if (cpu->avx_vnni) sets[n++] = (Set){"avx2 vnni", {.level = CPU_AVX2, .avx_vnni = true}};
     if (cpu_has_level(CPU_AVX512)) sets[n++] = (Set){"avx512", {.level = CPU_AVX512}};
     if (cpu->vnni) sets[n++] = (Set){"avx512 vnni", {.level = CPU_AVX512, .vnni = true}};
     if (cpu->bf16) sets[n++] = (Set){"avx512 bf16", {.level = CPU_AVX512, .bf16 = true}};
@@ -643,8 +644,8 @@ int main(int argc, char **argv) {
     x_end = bounded(LONGEST * sizeof(float));
     act_end = bounded(LONGEST / BLOCK * sizeof(BlockAct));
 
-    Set sets[8];
-    static Kernels tables[8];
+    Set sets[10];
+    static Kernels tables[10];
     int set_count = list_sets(sets), passed = 0, failed = 0;
     kernels_fill(&(Cpu){.level = CPU_SCALAR}, &scalar);
     printf("%-16s %-14s %10s  %s\n", "kernel", "set", "max error", timed ? "speed-up over scalar" : "");

@@ -71,7 +71,7 @@ void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_
 
 extern const GemmInt8 gemm_int8_scalar;
 #if defined(__x86_64__)
-extern const GemmInt8 gemm_int8_avx2, gemm_int8_avx512_vnni;
+extern const GemmInt8 gemm_int8_avx2, gemm_int8_avx_vnni, gemm_int8_avx512_vnni;
 #endif
 
 #endif

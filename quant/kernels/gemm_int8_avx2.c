@@ -60,8 +60,10 @@ INLINE void half_dots(Int8Type t, int depth, const uint8_t *w, const uint8_t *x,
     }
 }
 
+typedef void (*DotsFn)(Int8Type t, int depth, const uint8_t *w, const uint8_t *x, size_t input, int h, __m256i *dots);
+
 // 8 rows by the inputs.
-INLINE void strip(Int8Type t, int depth, const Int8Tile *a, const uint8_t *w, float *y) {
+INLINE void strip(Int8Type t, int depth, DotsFn half_dots_of, const Int8Tile *a, const uint8_t *w, float *y) {
     const uint8_t *x = a->inputs;
     const size_t input = a->input;
     __m256 sums[TOKENS];
@@ -71,7 +73,7 @@ INLINE void strip(Int8Type t, int depth, const Int8Tile *a, const uint8_t *w, fl
         UNROLL
         for (int h = 0; h < t.halves; h++) {
             __m256i dots[TOKENS];
-            half_dots(t, depth, w, x, input, h, dots);
+            half_dots_of(t, depth, w, x, input, h, dots);
             __m256 d = load_floats(w + int8_scales_at(t) + (size_t)h * int8_lane_bytes());
             UNROLL
             for (int i = 0; i < TOKENS; i++) {
@@ -92,9 +94,9 @@ INLINE void strip(Int8Type t, int depth, const Int8Tile *a, const uint8_t *w, fl
     }
 }
 
-INLINE void tile(Int8Type t, int depth, const Int8Tile *a) {
+INLINE void tile(Int8Type t, int depth, DotsFn dots, const Int8Tile *a) {
     for (int r = 0; r < INT8_ROWS; r += EIGHT)
-        strip(t, depth, a, a->weights + (size_t)(r / INT8_LANES) * a->panel + r % INT8_LANES * 4, a->y + r);
+        strip(t, depth, dots, a, a->weights + (size_t)(r / INT8_LANES) * a->panel + r % INT8_LANES * 4, a->y + r);
 }
 
 // The layout and how many sums fit in 16 bits: pairs of products of at most 255 * |code| or, unsigned, 127 * code.
@@ -111,7 +113,7 @@ enum {
 
 #define DEFINE_TILES(name, type, block, groups, halves, min, ...)                                                      \
     static void tile_##name(const Int8Tile *a) {                                                                       \
-        tile((Int8Type){(Int8Layout)layout_of_##name, halves, min}, depth_of_##name, a);                               \
+        tile((Int8Type){(Int8Layout)layout_of_##name, halves, min}, depth_of_##name, half_dots, a);                    \
     }
 BLOCK_TYPES(DEFINE_TILES)
 
@@ -119,3 +121,33 @@ BLOCK_TYPES(DEFINE_TILES)
 #define LAYOUT(name, type, ...) [type] = (Int8Layout)layout_of_##name,
 const GemmInt8 gemm_int8_avx2 = {
     .name = "avx2", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};
+
+// ---- AVX_VNNI: VNNI's instruction on 256 bits, for CPUs that have it without AVX-512. Inputs take 128 more, as there.
+
+#define AVX_VNNI __attribute__((target("avxvnni")))
+
+AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const uint8_t *x, size_t input, int h,
+                               __m256i dots[TOKENS]) {
+    (void)depth;
+    __m256i start = load(w + int8_sums_at(t) + (size_t)h * int8_lane_bytes());
+    UNROLL
+    for (int i = 0; i < TOKENS; i++) dots[i] = start;
+    UNROLL
+    for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
+        __m256i codes = load(w + 64 * k);
+        UNROLL
+        for (int i = 0; i < TOKENS; i++)
+            dots[i] = _mm256_dpbusd_avx_epi32(dots[i], four_of(x + (size_t)i * input, k), codes);
+    }
+}
+
+#define DEFINE_VNNI(name, type, block, groups, halves, min, ...)                                                       \
+    AVX_VNNI static void tile_vnni_##name(const Int8Tile *a) {                                                         \
+        tile((Int8Type){INT8_OFFSET, halves, min}, 0, vnni_dots, a);                                                   \
+    }
+BLOCK_TYPES(DEFINE_VNNI)
+
+#define TILE_VNNI(name, type, ...)   [type] = tile_vnni_##name,
+#define LAYOUT_VNNI(name, type, ...) [type] = INT8_OFFSET,
+const GemmInt8 gemm_int8_avx_vnni = {
+    .name = "avx vnni", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT_VNNI)}, .tile = {BLOCK_TYPES(TILE_VNNI)}};

@@ -1,6 +1,7 @@
-// NEON with dot products: one instruction multiplies 16 signed bytes by one of four fours, and adds up each four
-// neighbours. 16 rows by 4 inputs: 16 integer sums; those in f32 are kept in memory.
+// NEON: 16 bytes, four columns of 4 rows, by the same four of an input, each four products added up: one instruction
+// where the CPU has dot products, four without. 16 rows by 4 inputs: 16 integer sums. And the same for one input.
 #include "quant/kernels/gemm_int8_tile.h"
+#include "quant/kernels/gemv_int8_types.h"
 #include "quant/kernels/kernels.h"
 #include <arm_neon.h>
 
@@ -10,79 +11,168 @@
 #define DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
 
-#if defined(DOTPROD)
 enum { TOKENS = 4, PANELS = INT8_ROWS / INT8_LANES, FOURS = INT8_LANES / 4 };
 
-// Four columns of 16 rows by lane `lane` of each input's 16 codes.
-#define STEP(k, lane)                                                                                                  \
-    for (int f = 0; f < FOURS; f++) {                                                                                  \
-        int8x16_t codes = vld1q_s8((const int8_t *)w + 64 * (k) + 16 * f);                                             \
-        UNROLL
-for (int i = 0; i < TOKENS; i++) dots[f][i] = vdotq_laneq_s32(dots[f][i], codes, q[i], lane);
+typedef int32x4_t (*DotFn)(int32x4_t sum, int8x16_t a, int8x16_t b);
+
+// Two products of at most 128 * 127 fit in 16 bits.
+INLINE int32x4_t dot_wide(int32x4_t sum, int8x16_t a, int8x16_t b) {
+    int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
+    return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
 }
 
-DOTPROD INLINE void tile(Int8Type t, const Int8Tile *a) {
-    for (int p = 0; p < PANELS; p++) {
-        const uint8_t *w = a->weights + (size_t)p * a->panel, *x = a->inputs;
-        float32x4_t sums[FOURS][TOKENS];
-        UNROLL
-        for (int f = 0; f < FOURS; f++) UNROLL
+INLINE int8x16_t four_of(const void *at) {
+    int32_t four;
+    memcpy(&four, at, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+INLINE float32x4_t floats_at(const uint8_t *at) { return vld1q_f32((const float *)(const void *)at); }
+
+// ---- several inputs (quant/kernels/gemm_int8.h)
+
+INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *w, float *y) {
+    const uint8_t *x = a->inputs;
+    float32x4_t sums[FOURS][TOKENS];
+    for (int f = 0; f < FOURS; f++)
         for (int i = 0; i < TOKENS; i++) sums[f][i] = vdupq_n_f32(0);
-        for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+        for (int h = 0; h < t.halves; h++) {
             int32x4_t dots[FOURS][TOKENS];
-            for (int half = 0; half < 2; half++) {
-                int8x16_t q[TOKENS];
-                UNROLL
-                for (int i = 0; i < TOKENS; i++)
-                    q[i] = vld1q_s8((const int8_t *)x + (size_t)i * a->input + INT8_INPUT_HEAD + 16 * half);
-                if (half == 0 || t.halves == 2) UNROLL
-                for (int f = 0; f < FOURS; f++) UNROLL
+            for (int f = 0; f < FOURS; f++)
                 for (int i = 0; i < TOKENS; i++) dots[f][i] = vdupq_n_s32(0);
-                STEP(4 * half, 0)
-                STEP(4 * half + 1, 1)
-                STEP(4 * half + 2, 2)
-                STEP(4 * half + 3, 3)
-                if (half == 0 && t.halves == 1) continue;
-                const size_t scale = int8_scales_at(t) + (size_t)(t.halves == 2 ? half : 0) * int8_lane_bytes();
+            for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
+                int8x16_t in[TOKENS];
+                UNROLL
+                for (int i = 0; i < TOKENS; i++) in[i] = four_of(x + (size_t)i * a->input + INT8_INPUT_HEAD + 4 * k);
                 UNROLL
                 for (int f = 0; f < FOURS; f++) {
-                    float32x4_t d = vld1q_f32((const float *)(const void *)(w + scale) + 4 * f);
+                    int8x16_t codes = vld1q_s8((const int8_t *)w + 64 * k + 16 * f);
                     UNROLL
-                    for (int i = 0; i < TOKENS; i++)
-                        sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]),
-                                               vmulq_n_f32(d, int8_float(x + (size_t)i * a->input)));
+                    for (int i = 0; i < TOKENS; i++) dots[f][i] = dot(dots[f][i], codes, in[i]);
                 }
             }
             UNROLL
-            for (int f = 0; t.min && f < FOURS; f++) {
-                float32x4_t m = vld1q_f32((const float *)(const void *)(w + int8_min_at(t)) + 4 * f);
+            for (int f = 0; f < FOURS; f++) {
+                float32x4_t d = floats_at(w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 16 * f);
                 UNROLL
                 for (int i = 0; i < TOKENS; i++)
-                    sums[f][i] = vfmaq_n_f32(sums[f][i], m, int8_float(x + (size_t)i * a->input + sizeof(float)));
+                    sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]),
+                                           vmulq_n_f32(d, int8_float(x + (size_t)i * a->input)));
             }
         }
-        UNROLL
-        for (int i = 0; i < TOKENS; i++) UNROLL
-        for (int f = 0; f < FOURS; f++) {
-            float *y = a->y + i * a->stride + p * INT8_LANES + 4 * f;
-            vst1q_f32(y, a->add ? vaddq_f32(vld1q_f32(y), sums[f][i]) : sums[f][i]);
+        for (int f = 0; t.min && f < FOURS; f++) {
+            float32x4_t m = floats_at(w + int8_min_at(t) + 16 * f);
+            for (int i = 0; i < TOKENS; i++)
+                sums[f][i] = vfmaq_n_f32(sums[f][i], m, int8_float(x + (size_t)i * a->input + sizeof(float)));
         }
     }
+    for (int i = 0; i < TOKENS; i++)
+        for (int f = 0; f < FOURS; f++) {
+            float *to = y + i * a->stride + 4 * f;
+            vst1q_f32(to, a->add ? vaddq_f32(vld1q_f32(to), sums[f][i]) : sums[f][i]);
+        }
 }
 
-#define DEFINE_TILES(name, type, block, groups, halves, min, ...)                                                      \
-    DOTPROD static void tile_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min}, a); }
-BLOCK_TYPES(DEFINE_TILES)
-
-#define TILE(name, type, ...) [type] = tile_##name,
-static const GemmInt8 gemm = {.name = "neon dotprod", .tokens = TOKENS, .tile = {BLOCK_TYPES(TILE)}};
-
-void gemm_int8_neon(Kernels *k, const Cpu *cpu) {
-    if (cpu->dotprod) k->int8 = &gemm;
+INLINE void tile(Int8Type t, DotFn dot, const Int8Tile *a) {
+    for (int p = 0; p < PANELS; p++) panel_tile(t, dot, a, a->weights + (size_t)p * a->panel, a->y + p * INT8_LANES);
 }
-#else
-void gemm_int8_neon(Kernels *k, const Cpu *cpu) {
-    (void)k;
-    (void)cpu;
+
+// ---- one input (quant/kernels/gemv_int8.h)
+
+INLINE float32x4_t scales_at(GemvType t, const uint8_t *at, int f) {
+    if (t.half_scales) return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)(const void *)at + 4 * f)));
+    return floats_at(at + 16 * f);
 }
+
+// Four columns of 4 rows, as they are worth.
+INLINE int8x16_t gemv_codes(GemvType t, const uint8_t *record, int8x16_t levels, int four, int f) {
+    const uint8_t *codes = record + gemv_codes_at(t) + 16 * f, *upper = record + gemv_upper_at(t);
+    if (t.bits == 8) return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes + four * GEMV_PLANE), vdupq_n_u8(128)));
+    uint8x16_t q = vld1q_u8(codes + four % 4 * GEMV_PLANE);
+    q = four >= 4 ? vshrq_n_u8(q, 4) : vandq_u8(q, vdupq_n_u8(15));
+    if (t.levels) return vqtbl1q_s8(levels, q);
+    if (t.bits == 5) {
+        const uint8x8_t bit_of = vcreate_u8(0x8040201008040201);
+        const uint8_t *bits = upper + four * 8 + 2 * f;
+        uint8x16_t set = vcombine_u8(vtst_u8(vdup_n_u8(bits[0]), bit_of), vtst_u8(vdup_n_u8(bits[1]), bit_of));
+        q = vorrq_u8(q, vandq_u8(set, vdupq_n_u8(16)));
+    }
+    if (t.bits == 6) {
+        uint8x16_t pairs = vld1q_u8(upper + four / 4 * GEMV_PLANE + 16 * f);
+        pairs = vshlq_u8(pairs, vdupq_n_s8((int8_t)(4 - four % 4 * 2)));
+        q = vorrq_u8(q, vandq_u8(pairs, vdupq_n_u8(0x30)));
+    }
+    return vsubq_s8(vreinterpretq_s8_u8(q), vdupq_n_s8((int8_t)t.offset));
+}
+
+INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t groups, const GemvInput *x, float *y) {
+    float32x4_t sums[FOURS] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    int8x16_t levels = t.levels ? vld1q_s8(t.levels) : vdupq_n_s8(0);
+    for (int64_t g = 0; g < groups; g++, panel += gemv_record(t)) {
+        UNROLL
+        for (int f = 0; f < FOURS; f++) {
+            UNROLL
+            for (int h = 0; h < t.halves; h++) {
+                int32x4_t dots = vdupq_n_s32(0);
+                UNROLL
+                for (int four = h * 8 / t.halves; four < (h + 1) * 8 / t.halves; four++)
+                    dots = dot(dots, gemv_codes(t, panel, levels, four, f), four_of(x[g].q + 4 * four));
+                float32x4_t d = scales_at(t, panel + (size_t)h * gemv_scale_bytes(t), f);
+                sums[f] = vfmaq_f32(sums[f], vcvtq_f32_s32(dots), vmulq_n_f32(d, x[g].d));
+            }
+            if (t.min) sums[f] = vfmaq_n_f32(sums[f], scales_at(t, panel + gemv_mins_at(t), f), x[g].sum);
+        }
+    }
+    for (int f = 0; f < FOURS; f++) vst1q_f32(y + 4 * f, sums[f]);
+}
+
+// ---- the tables
+
+#define TILE(name, type, ...) [type] = TILE_OF(name),
+
+#define DEFINE_WIDE(name, type, block, groups, halves, min, ...)                                                       \
+    static void tile_wide_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min}, dot_wide, a); }
+#define DEFINE_GEMV_WIDE(name, type, ...)                                                                              \
+    static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const GemvInput *x, float y[GEMV_ROWS]) {       \
+        panel_times((GemvType){__VA_ARGS__}, dot_wide, panel, groups, x, y);                                           \
+    }
+BLOCK_TYPES(DEFINE_WIDE)
+GEMV_TYPES(DEFINE_GEMV_WIDE)
+
+#define TILE_OF(name) tile_wide_##name
+static const GemmInt8 wide = {.name = "neon", .tokens = TOKENS, .tile = {BLOCK_TYPES(TILE)}};
+#undef TILE_OF
+
+#if defined(DOTPROD)
+DOTPROD INLINE int32x4_t dot_sdot(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
+
+#define DEFINE_SDOT(name, type, block, groups, halves, min, ...)                                                       \
+    DOTPROD static void tile_sdot_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min}, dot_sdot, a); }
+#define DEFINE_GEMV_SDOT(name, type, ...)                                                                              \
+    DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const GemvInput *x,                     \
+                                         float y[GEMV_ROWS]) {                                                         \
+        panel_times((GemvType){__VA_ARGS__}, dot_sdot, panel, groups, x, y);                                           \
+    }
+BLOCK_TYPES(DEFINE_SDOT)
+GEMV_TYPES(DEFINE_GEMV_SDOT)
+
+#define TILE_OF(name) tile_sdot_##name
+static const GemmInt8 sdot = {.name = "neon dotprod", .tokens = TOKENS, .tile = {BLOCK_TYPES(TILE)}};
+#undef TILE_OF
 #endif
+
+void gemm_int8_neon(Kernels *k, const Cpu *cpu) {
+#define ENTER_WIDE(name, type, ...) k->gemv[type] = gemv_wide_##name;
+    GEMV_TYPES(ENTER_WIDE)
+    k->int8 = &wide;
+#if defined(DOTPROD)
+#define ENTER_SDOT(name, type, ...) k->gemv[type] = gemv_sdot_##name;
+    if (cpu->dotprod) {
+        GEMV_TYPES(ENTER_SDOT)
+        k->int8 = &sdot;
+    }
+#else
+    (void)cpu;
+#endif
+}

@@ -20,7 +20,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
         blocks_avx2(out);
         gemv_avx2(out);
         out->gemm = &gemm_avx2;
-        out->int8 = &gemm_int8_avx2;
+        out->int8 = cpu->avx_vnni ? &gemm_int8_avx_vnni : &gemm_int8_avx2;
     }
     if (cpu->level == CPU_AVX512) {
         plain_avx512(out, cpu);
