@@ -3,6 +3,7 @@
 #include "cli/text_windows.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/memory_available.h"
 #include "formats/fingerprint.h"
 #include "formats/imatrix.h"
 #include "quant/grid.h"
@@ -11,7 +12,11 @@
 
 enum { PREDICT_ROWS = 512 }; // drawn from a weight to predict
 
-static const size_t inputs_memory = (size_t)512 << 20;
+size_t calibration_memory(void) {
+    enum { MOST = 1 << 30 };
+    uint64_t quarter = memory_available() / 4;
+    return quarter < MOST ? (size_t)quarter : MOST;
+}
 
 bool calibration_asked(const QuantOptions *o) { return o->calib || o->stats; }
 
@@ -121,7 +126,7 @@ static Stats *capture_now(const Model *model, const QuantOptions *o, const Windo
         .path = o->stats,
         .text_name = text_base_name(o->calib),
         .seed = (uint64_t)o->seed,
-        .memory = inputs_memory,
+        .memory = calibration_memory(),
         .output_rows = CAPTURE_OUTPUT_ROWS,
         .finished = calibration_predict,
     };

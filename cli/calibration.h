@@ -8,6 +8,10 @@
 
 enum { CALIBRATION_WINDOWS = 64, CALIBRATION_LEAST = 2 }; // windows, unless asked; at least
 
+// Bytes that the layers' inputs may take while statistics are gathered, unless asked: a quarter of the memory
+// available, at most 1 GiB. What is beyond goes to a file; the digits are the same.
+size_t calibration_memory(void);
+
 bool calibration_asked(const QuantOptions *o);
 
 // The windows of --calib's text (the carried one for "default"); none where there is only --stats FILE, which then must

@@ -29,7 +29,9 @@ static const Option options[] = {
     {"seed", 0, OPT_INT, &seed, "N", "fisher: of the labels that gradients are taken for (default 0)", 0, 0x1p53},
     {"no-outputs", 0, OPT_FLAG, &no_output_side, NULL, "fisher: without the outputs' side, in half the time", 0, 0},
     {"mem", 0, OPT_TEXT, &memory, "SIZE",
-     "fisher: memory for the layers' inputs (default 1GiB); what is beyond goes to a file in TMPDIR", 0, 0},
+     "fisher: memory for the layers' inputs (default: a quarter of what is available, at most 1GiB); what is beyond "
+     "goes to a file in TMPDIR",
+     0, 0},
     {"imatrix", 0, OPT_TEXT, &imatrix, "FILE",
      "write the importance as llama.cpp reads it: .gguf or, the older form, .dat", 0, 0},
     {"json", 0, OPT_TEXT, &json, "FILE", "what there is as JSON; - for standard output", 0, 0},
@@ -106,7 +108,7 @@ static int run(int argc, char **argv) {
     if (code >= 0) return code;
     CaptureOptions o = {.path = output,
                         .seed = (uint64_t)seed,
-                        .memory = 1 << 30,
+                        .memory = calibration_memory(),
                         .output_rows = CAPTURE_OUTPUT_ROWS,
                         .finished = calibration_predict};
     uint64_t bytes;
