@@ -147,27 +147,21 @@ static bool read_windows(Partial *p, const cJSON *o, Error *err) {
         return error_set(err, "\"lengths\" is not of 1 to %lld windows", (long long)p->of);
     if (!(w->items = mem_alloc((size_t)p->done, sizeof *w->items, err))) return false;
     w->count = (size_t)p->done;
-    int64_t ids = 0;
+    // Of ids only those of scored tokens are there: a window's start is where its first id would be.
     for (int64_t i = 0; i < p->done; i++) {
         double length = 0, first = 0;
         if (!number(&item, 2, 1 << 30, &length, err) || !number(&item, 1, length - 1, &first, err)) return false;
-        w->items[i] = (Window){ids, (int64_t)length, (int64_t)first};
+        w->items[i] = (Window){w->scored - (int64_t)first, (int64_t)length, (int64_t)first};
         w->scored += (int64_t)length - (int64_t)first;
         if (w->items[i].length > w->longest) w->longest = w->items[i].length;
-        ids += (int64_t)length;
     }
-    // As many tokens as there are numbers in the file, before memory is taken for what lies between them.
     const cJSON *token = array_of(o, "tokens", w->scored, 1, err);
-    if (!token) return false;
-    if (ids > (w->scored + w->longest) * 4096)
-        return error_set(err, "\"lengths\" are of windows that score too little");
-    if (!(w->ids = mem_alloc((size_t)ids, sizeof *w->ids, err))) return false;
-    for (int64_t i = 0; i < p->done; i++)
-        for (int64_t at = w->items[i].first; at < w->items[i].length; at++) {
-            double id = 0;
-            if (!number(&token, 0, INT32_MAX, &id, err)) return false;
-            w->ids[w->items[i].start + at] = (int32_t)id;
-        }
+    if (!token || !(w->ids = mem_alloc((size_t)w->scored, sizeof *w->ids, err))) return false;
+    for (int64_t i = 0; i < w->scored; i++) {
+        double id = 0;
+        if (!number(&token, 0, INT32_MAX, &id, err)) return false;
+        w->ids[i] = (int32_t)id;
+    }
     return true;
 }
 
@@ -276,20 +270,18 @@ static bool all_there(Partial *parts, const char *const *names, size_t count, Er
 
 bool partial_merge(Partial *parts, const char *const *names, size_t count, Windows *windows, Evaluation *out,
                    Error *err) {
-    int64_t ids = 0, id = 0, scored = 0;
+    int64_t scored = 0, tokens = 0;
     *windows = (Windows){.ctx = parts[0].windows.ctx, .stride = parts[0].windows.stride};
     *out = (Evaluation){0};
     if (!all_there(parts, names, count, err)) return false;
     for (size_t i = 0; i < count; i++) {
         const Windows *w = &parts[i].windows;
-        const Window *last = &w->items[w->count - 1];
         windows->count += w->count;
         windows->scored += w->scored;
         if (w->longest > windows->longest) windows->longest = w->longest;
-        ids += last->start + last->length;
     }
     if (!(windows->items = mem_alloc(windows->count, sizeof *windows->items, err)) ||
-        !(windows->ids = mem_alloc((size_t)ids, sizeof *windows->ids, err)) ||
+        !(windows->ids = mem_alloc((size_t)windows->scored, sizeof *windows->ids, err)) ||
         !evaluation_init(out, parts[0].evaluation.count, windows, err))
         return false;
     Window *to = windows->items;
@@ -297,11 +289,10 @@ bool partial_merge(Partial *parts, const char *const *names, size_t count, Windo
         const Windows *w = &parts[i].windows;
         for (size_t k = 0; k < w->count; k++, to++) {
             *to = w->items[k];
-            to->start += id;
+            to->start += scored;
+            tokens += to->length;
         }
-        const Window *last = &w->items[w->count - 1];
-        memcpy(windows->ids + id, w->ids, (size_t)(last->start + last->length) * sizeof *w->ids);
-        id += last->start + last->length;
+        memcpy(windows->ids + scored, w->ids, (size_t)w->scored * sizeof *w->ids);
         for (int k = 0; k < out->count; k++)
             memcpy(out->results[k].scores + scored, parts[i].evaluation.results[k].scores,
                    (size_t)w->scored * sizeof(TokenScore));
@@ -314,6 +305,6 @@ bool partial_merge(Partial *parts, const char *const *names, size_t count, Windo
         out->results[k].model = *m;
         if (!(out->results[k].model.path = mem_text(m->path, strlen(m->path), err))) return false;
     }
-    out->tokens_per_second = out->seconds > 0 ? (double)ids * out->count / out->seconds : 0;
+    out->tokens_per_second = out->seconds > 0 ? (double)tokens * out->count / out->seconds : 0;
     return statistics_fill(out, err);
 }

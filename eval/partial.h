@@ -20,7 +20,7 @@ typedef struct Partial {
     Whole whole;
     int64_t done;          // windows of the shard that are there
     int64_t of;            // ... that it has
-    Windows windows;       // those that are there: of ids only the scored tokens, zeros before them
+    Windows windows;       // those that are there, of ids only the scored tokens'
     Evaluation evaluation; // of them; its models are NULL, its results' summaries and scores are there
 } Partial;
 
