@@ -22,14 +22,13 @@
 enum { LONGEST = 1 << 18, GUARD = 64, TIMED = 1 << 14 };
 static const double DOT_TOLERANCE = 1e-6;
 
-typedef enum Kind { TO_F32, FROM_F32, DOT_F32, DOT_ACT, UNPACK, INT8, GEMV, ACT, KINDS } Kind;
-static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "dot_act",
-                                              "unpack", "int8",     "gemv",    "act"};
+typedef enum Kind { TO_F32, FROM_F32, DOT_F32, UNPACK, INT8, GEMV, ACT, KINDS } Kind;
+static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "unpack", "int8", "gemv", "act"};
 
 static Kernels scalar;
 static const char *goldens = "tests/data/blocks";
 static bool timed = true;
-static uint8_t *row_end, *x_end, *act_end; // each followed by a page that cannot be read
+static uint8_t *row_end, *x_end; // each followed by a page that cannot be read
 static float out[LONGEST + 2 * GUARD], weights[LONGEST];
 static char reason[256]; // why the check in hand failed
 
@@ -325,47 +324,6 @@ static double check_dot_f32(const Kernels *k, DType type) {
     return worst;
 }
 
-// Activations as the scalar kernel rounds them; at the extremes of their codes where asked, or with a block of NaN.
-static BlockAct *random_act(int64_t n, Input input) {
-    BlockAct *x = (BlockAct *)(void *)act_end - n / BLOCK;
-    scalar.act(random_x(n), x, n);
-    for (int64_t b = 0; b < n / BLOCK && input == SAME_CODES; b++) {
-        int sign = random_bits() % 2 ? 1 : -1;
-        memset(x[b].q, 127 * sign, BLOCK);
-        x[b].sum = x[b].d * (float)(127 * sign * BLOCK);
-    }
-    if (input == NONFINITE && n && random_bits() % 4 == 0) {
-        float bad[BLOCK] = {INFINITY};
-        scalar.act(bad, x + random_bits() % (uint32_t)(n / BLOCK), BLOCK);
-    }
-    return x;
-}
-
-static double check_dot_act(const Kernels *k, DType type) {
-    double worst = 0;
-    int64_t block = dtype_info(type)->block;
-    for (int64_t n = 0; n <= longest(type) + block; n += block) {
-        int64_t length = n <= longest(type) ? n : 40 * SUPER;
-        for (Input input = 0; input < INPUTS; input++)
-            for (int again = 0; again < 4; again++) {
-                const uint8_t *row = random_row(type, length, input, (size_t)again % 2);
-                const BlockAct *x = random_act(length, input);
-                scalar.to_f32[type](row, weights, length);
-                double exact = 0, magnitude = 0;
-                for (int64_t i = 0; i < length; i++) {
-                    double product = (double)weights[i] * x[i / BLOCK].d * x[i / BLOCK].q[i % BLOCK];
-                    exact += product;
-                    magnitude += fabs(product);
-                }
-                float got = k->dot_act[type](row, x, length);
-                if (!dot_close(got, exact, magnitude, &worst))
-                    return fail("%s, n %lld: %a, not %a", input_names[input], (long long)length, (double)got, exact);
-            }
-    }
-    return worst;
-}
-
-// One block of activations against what rounding means.
 static bool act_right(const float *x, const BlockAct *a) {
     double largest = 0, sum = 0;
     bool finite = true;
@@ -525,8 +483,8 @@ static double check_gemv(const Kernels *k, DType type) {
 }
 
 static double (*const checks[KINDS])(const Kernels *, DType) = {
-    [TO_F32] = check_to_f32, [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32, [DOT_ACT] = check_dot_act,
-    [UNPACK] = check_unpack, [INT8] = check_int8,         [GEMV] = check_gemv,       [ACT] = check_act,
+    [TO_F32] = check_to_f32, [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32, [UNPACK] = check_unpack,
+    [INT8] = check_int8,     [GEMV] = check_gemv,         [ACT] = check_act,
 };
 
 // ---- timing and the table
@@ -538,7 +496,6 @@ static Entry entry_of(const Kernels *k, Kind kind, DType type) {
     case TO_F32: return (Entry)k->to_f32[type];
     case FROM_F32: return (Entry)k->from_f32[type];
     case DOT_F32: return (Entry)k->dot_f32[type];
-    case DOT_ACT: return (Entry)k->dot_act[type];
     case UNPACK: return (Entry)k->unpack[type];
     case INT8: return (Entry)k->int8->tile[type];
     case GEMV: return (Entry)k->gemv[type];
@@ -574,7 +531,6 @@ static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row
     case TO_F32: k->to_f32[type](row, out, TIMED); break;
     case FROM_F32: k->from_f32[type](x, out, TIMED); break;
     case DOT_F32: sink = k->dot_f32[type](row, x, TIMED); break;
-    case DOT_ACT: sink = k->dot_act[type](row, act, TIMED); break;
     case UNPACK:
         for (int64_t i = 0; i < TIMED; i += SUPER) {
             Unpacked u;
@@ -602,7 +558,7 @@ static double seconds_now(void) {
 static double time_of(const Kernels *k, Kind kind, DType type) {
     const uint8_t *row = random_row(type, TIMED, ORDINARY, 0);
     const float *x = random_x(TIMED);
-    BlockAct *act = random_act(TIMED, ORDINARY);
+    static BlockAct act[TIMED / BLOCK];
     double best = INFINITY, start = seconds_now();
     prepare_tile(k);
     for (int runs = 0; runs < 3 || seconds_now() - start < 2e-3; runs++) {
@@ -642,7 +598,6 @@ int main(int argc, char **argv) {
     }
     row_end = bounded(LONGEST * sizeof(double));
     x_end = bounded(LONGEST * sizeof(float));
-    act_end = bounded(LONGEST / BLOCK * sizeof(BlockAct));
 
     Set sets[10];
     static Kernels tables[10];

@@ -1,5 +1,4 @@
-// Block types with AVX2, F16C and FMA: a group's 32 codes in one register, widened to four of 8 floats, or multiplied
-// as bytes with 32 codes of the activations.
+// Block types with AVX2, F16C and FMA: a group's 32 codes in one register, widened to four of 8 floats.
 #include "quant/kernels/blocks_x86.h"
 #include "quant/kernels/kernels.h"
 
@@ -63,18 +62,11 @@ INLINE void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
     }
 }
 
-INLINE __m256i multiply_maddubs(__m256i a, __m256i b) {
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
-}
-
 #define DEFINE_KERNELS(name, ...)                                                                                      \
     static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
     static void unpack_##name(const void *src, int64_t n, Unpacked *out) { unpack(&layout_##name, src, n, out); }      \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
-    }                                                                                                                  \
-    static float dot_act_##name(const void *row, const BlockAct *x, int64_t n) {                                       \
-        return row_dot_act(&layout_##name, multiply_maddubs, row, x, n);                                               \
     }
 BLOCK_TYPES(DEFINE_KERNELS)
 
@@ -82,7 +74,6 @@ void blocks_avx2(Kernels *k) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
     k->unpack[type] = unpack_##name;                                                                                   \
-    k->dot_f32[type] = dot_f32_##name;                                                                                 \
-    k->dot_act[type] = dot_act_##name;
+    k->dot_f32[type] = dot_f32_##name;
     BLOCK_TYPES(ENTER)
 }

@@ -1,6 +1,4 @@
-// Block types with AVX-512: a group's 32 codes widened to two registers of 16 floats. Integer dot products stay at 256
-// bits, which a group fills and three ports execute: with VNNI one instruction multiplies and adds; without it AVX2's
-// kernels are as good, and stay.
+// Block types with AVX-512: a group's 32 codes widened to two registers of 16 floats.
 #include "quant/kernels/blocks_x86.h"
 #include "quant/kernels/kernels.h"
 
@@ -52,24 +50,16 @@ INLINE float dot_f32(const Layout *l, const void *row, const float *x, int64_t n
     return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(low[0], low[1]), _mm512_add_ps(high[0], high[1])));
 }
 
-#define VNNI __attribute__((target("avx512vnni")))
-
-VNNI INLINE __m256i multiply_vnni(__m256i a, __m256i b) { return _mm256_dpbusd_epi32(_mm256_setzero_si256(), a, b); }
-
 #define DEFINE_KERNELS(name, ...)                                                                                      \
     static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
-    }                                                                                                                  \
-    VNNI static float dot_act_##name(const void *row, const BlockAct *x, int64_t n) {                                  \
-        return row_dot_act(&layout_##name, multiply_vnni, row, x, n);                                                  \
     }
 BLOCK_TYPES(DEFINE_KERNELS)
 
-void blocks_avx512(Kernels *k, const Cpu *cpu) {
+void blocks_avx512(Kernels *k) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
-    k->dot_f32[type] = dot_f32_##name;                                                                                 \
-    if (cpu->vnni) k->dot_act[type] = dot_act_##name;
+    k->dot_f32[type] = dot_f32_##name;
     BLOCK_TYPES(ENTER)
 }

@@ -1,5 +1,4 @@
-// Block types with NEON: a group's 32 codes in two registers of 16 bytes, widened to eight of 4 floats, or multiplied
-// as bytes with 32 codes of the activations: by sdot where the CPU has it, else by widening multiplications.
+// Block types with NEON: a group's 32 codes in two registers of 16 bytes, widened to eight of 4 floats.
 #include "quant/kernels/kernels.h"
 #include "quant/kernels/layout.h"
 #include <arm_neon.h>
@@ -183,75 +182,18 @@ INLINE void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
     }
 }
 
-// Multiplies 16 codes by 16 and adds up each four neighbours, or four others: exact sums either way.
-typedef int32x4_t (*MultiplyFn)(int8x16_t a, int8x16_t b);
-
-INLINE float dot_act(const Layout *l, MultiplyFn multiply, const void *row, const BlockAct *x, int64_t n) {
-    const uint8_t *block = row, *end = block + n / BLOCK / l->groups * l->bytes;
-    float32x4_t sums[2] = {vdupq_n_f32(0), vdupq_n_f32(0)}; // of the halves of each group
-    float mins = 0;
-    for (; block < end; block += l->bytes, x += l->groups) {
-        Scales s;
-        l->scales(block, &s);
-        UNROLL
-        for (int g = 0; g < l->groups; g++) {
-            int8x16x2_t codes = l->codes(block, g);
-            for (int half = 0; half < 2; half++) {
-                float32x4_t dot = vcvtq_f32_s32(multiply(codes.val[half], vld1q_s8(x[g].q + 16 * half)));
-                sums[half] = vfmaq_n_f32(sums[half], dot, s.d[g * l->halves + half * (l->halves - 1)] * x[g].d);
-            }
-            if (l->min) mins += s.m[g] * x[g].sum;
-        }
-    }
-    return vaddvq_f32(vaddq_f32(sums[0], sums[1])) + mins;
-}
-
-// Two products of at most 128 * 127 fit in 16 bits.
-INLINE int32x4_t multiply_wide(int8x16_t a, int8x16_t b) {
-    return vpaddlq_s16(vmlal_high_s8(vmull_s8(vget_low_s8(a), vget_low_s8(b)), a, b));
-}
-
-// One function of a file may use sdot with gcc and with clang 16 and later; with older ones only the whole file may.
-#if defined(__ARM_FEATURE_DOTPROD)
-#define DOTPROD
-#elif !defined(__clang__) || __clang_major__ >= 16
-#define DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
-#endif
-
-#if defined(DOTPROD)
-DOTPROD INLINE int32x4_t multiply_sdot(int8x16_t a, int8x16_t b) { return vdotq_s32(vdupq_n_s32(0), a, b); }
-
-#define DEFINE_SDOT(name, ...)                                                                                         \
-    DOTPROD static float dot_act_sdot_##name(const void *row, const BlockAct *x, int64_t n) {                          \
-        return dot_act(&layout_##name, multiply_sdot, row, x, n);                                                      \
-    }
-BLOCK_TYPES(DEFINE_SDOT)
-#endif
-
 #define DEFINE_KERNELS(name, ...)                                                                                      \
     static void to_f32_##name(const void *src, float *dst, int64_t n) { to_f32(&layout_##name, src, dst, n); }         \
     static void unpack_##name(const void *src, int64_t n, Unpacked *out) { unpack(&layout_##name, src, n, out); }      \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
-    }                                                                                                                  \
-    static float dot_act_##name(const void *row, const BlockAct *x, int64_t n) {                                       \
-        return dot_act(&layout_##name, multiply_wide, row, x, n);                                                      \
     }
 BLOCK_TYPES(DEFINE_KERNELS)
 
-void blocks_neon(Kernels *k, const Cpu *cpu) {
+void blocks_neon(Kernels *k) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
     k->unpack[type] = unpack_##name;                                                                                   \
-    k->dot_f32[type] = dot_f32_##name;                                                                                 \
-    k->dot_act[type] = dot_act_##name;
+    k->dot_f32[type] = dot_f32_##name;
     BLOCK_TYPES(ENTER)
-#if defined(DOTPROD)
-#define ENTER_SDOT(name, type, ...) k->dot_act[type] = dot_act_sdot_##name;
-    if (cpu->dotprod) {
-        BLOCK_TYPES(ENTER_SDOT)
-    }
-#else
-    (void)cpu;
-#endif
 }

@@ -126,24 +126,6 @@ static float dot_f32(const Layout *l, const void *row, const float *x, int64_t n
     return (float)sum;
 }
 
-static float dot_act(const Layout *l, const void *row, const BlockAct *x, int64_t n) {
-    const uint8_t *block = row, *end = block + n / BLOCK / l->groups * l->bytes;
-    double sum = 0;
-    for (; block < end; block += l->bytes) {
-        Scales s;
-        l->scales(block, &s);
-        for (int g = 0; g < l->groups; g++, x++) {
-            int8_t q[BLOCK];
-            l->codes(block, g, q);
-            int dot[2] = {0, 0};
-            for (int i = 0; i < BLOCK; i++) dot[i / 16] += q[i] * x->q[i];
-            sum += ((double)s.d[g * l->halves] * dot[0] + (double)s.d[g * l->halves + l->halves - 1] * dot[1]) * x->d;
-            if (l->min) sum += (double)s.m[g] * x->sum;
-        }
-    }
-    return (float)sum;
-}
-
 static void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
     const uint8_t *block = src;
     for (int64_t at = 0; at < n / BLOCK; at += l->groups, block += l->bytes) {
@@ -163,9 +145,6 @@ static void unpack(const Layout *l, const void *src, int64_t n, Unpacked *out) {
     static void unpack_##name(const void *src, int64_t n, Unpacked *out) { unpack(&layout_##name, src, n, out); }      \
     static float dot_f32_##name(const void *row, const float *x, int64_t n) {                                          \
         return dot_f32(&layout_##name, row, x, n);                                                                     \
-    }                                                                                                                  \
-    static float dot_act_##name(const void *row, const BlockAct *x, int64_t n) {                                       \
-        return dot_act(&layout_##name, row, x, n);                                                                     \
     }
 BLOCK_TYPES(DEFINE_KERNELS)
 
@@ -173,7 +152,6 @@ void blocks_scalar(Kernels *k) {
 #define ENTER(name, type, ...)                                                                                         \
     k->to_f32[type] = to_f32_##name;                                                                                   \
     k->unpack[type] = unpack_##name;                                                                                   \
-    k->dot_f32[type] = dot_f32_##name;                                                                                 \
-    k->dot_act[type] = dot_act_##name;
+    k->dot_f32[type] = dot_f32_##name;
     BLOCK_TYPES(ENTER)
 }

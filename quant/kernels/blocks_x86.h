@@ -118,45 +118,4 @@ INLINE float sum_lanes(__m256 v) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-// Multiplies 32 unsigned bytes by 32 signed ones and adds up each four neighbours: 8 exact sums, the first four of
-// elements 0-15. a is at most 128 and |b| at most 127, which keeps maddubs' 16-bit sums exact too.
-typedef __m256i (*MultiplyFn)(__m256i a, __m256i b);
-
-// Sums of two chains, so that one addition need not wait for the other.
-typedef struct ActSums {
-    __m256 dots;
-    float mins;
-} ActSums;
-
-INLINE void block_dot_act(const Layout *l, MultiplyFn multiply, const void *block, const BlockAct *x, ActSums sums[2]) {
-    Scales s;
-    l->scales(block, &s);
-    UNROLL
-    for (int g = 0; g < l->groups; g++) {
-        __m256i w = l->codes(block, g), q = load_32(x[g].q);
-        // The sign moves from the weight to the activation, which is never -128, where the weight may be.
-        __m256i dot = l->negative ? multiply(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w)) : multiply(w, q);
-        __m256 d = _mm256_set1_ps(s.d[g * l->halves]);
-        if (l->halves == 2) d = _mm256_blend_ps(d, _mm256_set1_ps(s.d[g * 2 + 1]), 0xf0);
-        ActSums *sum = &sums[g % 2];
-        sum->dots = _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(x[g].d)), _mm256_cvtepi32_ps(dot), sum->dots);
-        if (l->min) sum->mins += s.m[g] * x[g].sum;
-    }
-}
-
-INLINE float row_dot_act(const Layout *l, MultiplyFn multiply, const void *row, const BlockAct *x, int64_t n) {
-    const uint8_t *block = row;
-    const int64_t blocks = n / BLOCK / l->groups;
-    ActSums sums[2] = {{_mm256_setzero_ps(), 0}, {_mm256_setzero_ps(), 0}};
-    for (int64_t i = 0; i < blocks; i++, block += l->bytes, x += l->groups) {
-        block_dot_act(l, multiply, block, x, sums);
-        if (l->groups % 2) { // the next block's first group takes the other chain
-            ActSums first = sums[0];
-            sums[0] = sums[1];
-            sums[1] = first;
-        }
-    }
-    return sum_lanes(_mm256_add_ps(sums[0].dots, sums[1].dots)) + (sums[0].mins + sums[1].mins);
-}
-
 #endif

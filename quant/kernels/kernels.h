@@ -18,8 +18,7 @@
 typedef void (*ToF32Fn)(const void *src, float *dst, int64_t n);
 typedef void (*FromF32Fn)(const float *src, void *dst, int64_t n); // round to nearest even; overflow to infinity
 typedef float (*DotF32Fn)(const void *row, const float *x, int64_t n);
-typedef float (*DotActFn)(const void *row, const BlockAct *x, int64_t n); // n / 32 blocks of x
-typedef void (*ActFn)(const float *src, BlockAct *dst, int64_t n);        // n a multiple of 32
+typedef void (*ActFn)(const float *src, BlockAct *dst, int64_t n); // n a multiple of 32
 
 // Up to 256 weights taken apart: w = d * code (+ m), quant/kernels/layout.h. d is of each half of a group of 32, twice
 // the same where the type has one scale for both; m is not set for types without a minimum.
@@ -34,8 +33,7 @@ typedef struct Kernels {
     ToF32Fn to_f32[DT_COUNT];     // every DType
     FromF32Fn from_f32[DT_COUNT]; // f32, f16, bf16; NULL for others
     DotF32Fn dot_f32[DT_COUNT];   // f32, f16, bf16 and every block type: sum of w_i * x_i
-    DotActFn dot_act[DT_COUNT];   // the block types of quant/blocks.h
-    UnpackFn unpack[DT_COUNT];    // the same; equal to the scalar twin
+    UnpackFn unpack[DT_COUNT];    // the block types of quant/blocks.h; equal to the scalar twin
     const Gemm *gemm;             // matrix multiply in f32; NULL where OpenBLAS's is the best
     const Gemm *gemm_bf16;        // ... with both sides rounded to bf16; NULL where the CPU has no instruction for it
     GemvFn gemv[DT_COUNT];        // ... of repacked weights with one vector, in the same digits
@@ -58,9 +56,9 @@ void grids_scalar(Kernels *k);   // ... those of them with a table
 void plain_avx2(Kernels *k);
 void blocks_avx2(Kernels *k);
 void plain_avx512(Kernels *k, const Cpu *cpu);
-void blocks_avx512(Kernels *k, const Cpu *cpu);
+void blocks_avx512(Kernels *k);
 void plain_neon(Kernels *k);
-void blocks_neon(Kernels *k, const Cpu *cpu);
+void blocks_neon(Kernels *k);
 void gemv_scalar(Kernels *k);
 void gemv_avx2(Kernels *k);
 void gemv_avx512_vnni(Kernels *k);

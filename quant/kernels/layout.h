@@ -30,31 +30,30 @@ typedef struct Scales {
 } Scales;
 
 // clang-format off
-//    name    type       struct       groups halves min    negative scales
+//    name    type       struct       groups halves min    scales
 #define BLOCK_TYPES(X) \
-    X(q8_0,   DT_Q8_0,   BlockQ8_0,   1,     1,     false, true,    scale_first)   \
-    X(q4_0,   DT_Q4_0,   BlockQ4_0,   1,     1,     false, true,    scale_first)   \
-    X(q4_1,   DT_Q4_1,   BlockQ4_1,   1,     1,     true,  false,   scale_minimum) \
-    X(q5_0,   DT_Q5_0,   BlockQ5_0,   1,     1,     false, true,    scale_first)   \
-    X(q5_1,   DT_Q5_1,   BlockQ5_1,   1,     1,     true,  false,   scale_minimum) \
-    X(iq4_nl, DT_IQ4_NL, BlockIQ4_NL, 1,     1,     false, true,    scale_first)   \
-    X(mxfp4,  DT_MXFP4,  BlockMXFP4,  1,     1,     false, true,    scale_e8m0)    \
-    X(iq4_xs, DT_IQ4_XS, BlockIQ4_XS, 8,     1,     false, true,    scales_iq4_xs) \
-    X(q4_k,   DT_Q4_K,   BlockQ4_K,   8,     1,     true,  false,   scales_packed) \
-    X(q5_k,   DT_Q5_K,   BlockQ5_K,   8,     1,     true,  false,   scales_packed) \
-    X(q6_k,   DT_Q6_K,   BlockQ6_K,   8,     2,     false, true,    scales_q6_k)
+    X(q8_0,   DT_Q8_0,   BlockQ8_0,   1,     1,     false, scale_first)   \
+    X(q4_0,   DT_Q4_0,   BlockQ4_0,   1,     1,     false, scale_first)   \
+    X(q4_1,   DT_Q4_1,   BlockQ4_1,   1,     1,     true,  scale_minimum) \
+    X(q5_0,   DT_Q5_0,   BlockQ5_0,   1,     1,     false, scale_first)   \
+    X(q5_1,   DT_Q5_1,   BlockQ5_1,   1,     1,     true,  scale_minimum) \
+    X(iq4_nl, DT_IQ4_NL, BlockIQ4_NL, 1,     1,     false, scale_first)   \
+    X(mxfp4,  DT_MXFP4,  BlockMXFP4,  1,     1,     false, scale_e8m0)    \
+    X(iq4_xs, DT_IQ4_XS, BlockIQ4_XS, 8,     1,     false, scales_iq4_xs) \
+    X(q4_k,   DT_Q4_K,   BlockQ4_K,   8,     1,     true,  scales_packed) \
+    X(q5_k,   DT_Q5_K,   BlockQ5_K,   8,     1,     true,  scales_packed) \
+    X(q6_k,   DT_Q6_K,   BlockQ6_K,   8,     2,     false, scales_q6_k)
 // clang-format on
 
 // Defines layout_q8_0 and so on, where Layout is the set's own struct with these fields and `codes` at the end.
-#define DEFINE_LAYOUT(name, type, block, groups, halves, min, negative, scales)                                        \
-    static const Layout layout_##name = {sizeof(block), groups, halves, min, negative, scales, codes_##name};
+#define DEFINE_LAYOUT(name, type, block, groups, halves, min, scales)                                                  \
+    static const Layout layout_##name = {sizeof(block), groups, halves, min, scales, codes_##name};
 
 #define LAYOUT_FIELDS                                                                                                  \
     int64_t bytes; /* of a block */                                                                                    \
     int groups;    /* of 32 weights in a block */                                                                      \
     int halves;    /* 2 where each half of a group has its own scale */                                                \
     bool min;                                                                                                          \
-    bool negative; /* codes may be below zero */                                                                       \
     void (*scales)(const void *block, Scales *s);
 
 INLINE void scale_first(const void *block, Scales *s) {

@@ -24,7 +24,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
     }
     if (cpu->level == CPU_AVX512) {
         plain_avx512(out, cpu);
-        blocks_avx512(out, cpu);
+        blocks_avx512(out);
         if (cpu->vnni) {
             gemv_avx512_vnni(out);
             out->int8 = &gemm_int8_avx512_vnni;
@@ -39,7 +39,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
 #elif defined(__aarch64__)
     if (cpu->level == CPU_NEON) {
         plain_neon(out);
-        blocks_neon(out, cpu);
+        blocks_neon(out);
         gemm_int8_neon(out, cpu);
     }
 #endif
