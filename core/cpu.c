@@ -13,6 +13,8 @@
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 static const char *const names[CPU_LEVELS] = {"scalar", "avx2", "avx512", "neon"};
@@ -47,6 +49,17 @@ static bool has_amx(void) {
     return false;
 #endif
 }
+#elif defined(__aarch64__) && defined(__linux__)
+static bool has_i8mm(void) {
+    enum { I8MM = 1 << 13 }; // HWCAP2_I8MM, which an older <asm/hwcap.h> lacks
+    return (getauxval(AT_HWCAP2) & I8MM) != 0;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+static bool has_i8mm(void) {
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &size, NULL, 0) == 0 && has;
+}
 #endif
 
 bool cpu_has_level(CpuLevel level) {
@@ -80,9 +93,11 @@ static void cpu_find(void) {
         found.amx = !cap && has_amx();
     }
 #elif defined(__aarch64__) && defined(__linux__)
-    if (found.level == CPU_NEON) found.dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    found.dotprod = found.level == CPU_NEON && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    found.i8mm = found.level == CPU_NEON && has_i8mm();
 #elif defined(__aarch64__) && defined(__APPLE__)
-    if (found.level == CPU_NEON) found.dotprod = true; // every Apple CPU that runs this
+    found.dotprod = found.level == CPU_NEON; // every Apple CPU that runs this
+    found.i8mm = found.level == CPU_NEON && has_i8mm();
 #endif
 }
 

@@ -15,6 +15,7 @@ typedef struct Cpu {
     bool fast_bf16; // that multiplies faster than f32: AMD's does, Intel's has half the rate of f32
     bool amx;       // AMX_TILE and AMX_BF16, at level avx512, and Linux lets this process use them
     bool dotprod;   // NEON dot products, at level neon
+    bool i8mm;      // NEON products of 2 x 8 by 8 x 2 bytes, at level neon
 } Cpu;
 
 const Cpu *cpu_get(void);

@@ -586,6 +586,7 @@ static int list_sets(Set sets[10]) {
     if (cpu->bf16) sets[n++] = (Set){"avx512 bf16", {.level = CPU_AVX512, .bf16 = true}};
     if (cpu_has_level(CPU_NEON)) sets[n++] = (Set){"neon", {.level = CPU_NEON}};
     if (cpu->dotprod) sets[n++] = (Set){"neon dotprod", {.level = CPU_NEON, .dotprod = true}};
+    if (cpu->i8mm) sets[n++] = (Set){"neon i8mm", {.level = CPU_NEON, .i8mm = true}};
     return n;
 }
 

@@ -48,7 +48,8 @@ static void lane_pack(Int8Type t, const Unpacked *from, int64_t groups, int lane
             int16_t *to = (int16_t *)(void *)record + 2 * lane;
             for (int i = 0; i < BLOCK; i++) to[i / 2 * 2 * INT8_LANES + i % 2] = codes[i];
         } else {
-            for (int i = 0; i < BLOCK; i += 4) memcpy(record + i * INT8_LANES + 4 * lane, codes + i, 4);
+            const int run = t.layout == INT8_EIGHTS ? 8 : 4;
+            for (int i = 0; i < BLOCK; i += run) memcpy(record + i * INT8_LANES + run * lane, codes + i, (size_t)run);
         }
         float *scales = (float *)(void *)(record + int8_scales_at(t)) + lane;
         for (int h = 0; h < t.halves; h++) scales[h * INT8_LANES] = from->d[2 * g + h];

@@ -18,13 +18,14 @@ enum { INT8_ROWS = 32, INT8_LANES = 16, INT8_TOKENS_MOST = 16 };
 // How a type's codes are packed, and with what inputs they are multiplied.
 typedef enum Int8Layout {
     INT8_SIGNED,   // signed codes, signed inputs
+    INT8_EIGHTS,   // the same, 8 columns of a row together
     INT8_OFFSET,   // signed codes, inputs + 128 unsigned; with them -128 * (sum of codes) of each row
     INT8_UNSIGNED, // unsigned codes (types with a minimum), signed inputs; packed as INT8_SIGNED
     INT8_WIDE,     // codes and inputs of 16 bits
 } Int8Layout;
 
 // Packed weights: panels of INT8_LANES rows, in each a record for every group of 32 columns:
-//     codes   [8][16 rows][4] bytes, or [16][16 rows][2] of 16 bits
+//     codes   [8][16 rows][4] bytes, or [4][16 rows][8] with INT8_EIGHTS, or [16][16 rows][2] of 16 bits
 //     sums    [halves][16 rows] int32, with INT8_OFFSET alone
 //     scales  [halves][16 rows] f32
 //     minimum [16 rows] f32, of types that have one

@@ -1,5 +1,6 @@
 // NEON: 16 bytes, four columns of 4 rows, by the same four of an input, each four products added up: one instruction
 // where the CPU has dot products, four without. 16 rows by 4 inputs: 16 integer sums. And the same for one input.
+// CPUs with I8MM do twice as much in one instruction: several inputs have a tile, and weights a layout, for that.
 #include "quant/kernels/gemm_int8_tile.h"
 #include "quant/kernels/gemv_int8_types.h"
 #include "quant/kernels/kernels.h"
@@ -9,6 +10,13 @@
 #define DOTPROD
 #elif !defined(__clang__) || __clang_major__ >= 16
 #define DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
+#endif
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define I8MM
+#elif defined(__ARM_FEATURE_DOTPROD) && !defined(__clang__) // GCC inlines no function of a target that has more
+#define I8MM __attribute__((target("+i8mm")))
+#elif !defined(__clang__) || __clang_major__ >= 16
+#define I8MM __attribute__((target("arch=armv8.2-a+i8mm")))
 #endif
 
 enum { TOKENS = 4, PANELS = INT8_ROWS / INT8_LANES, FOURS = INT8_LANES / 4 };
@@ -77,6 +85,92 @@ INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *
 INLINE void tile(Int8Type t, DotFn dot, const Int8Tile *a) {
     for (int p = 0; p < PANELS; p++) panel_tile(t, dot, a, a->weights + (size_t)p * a->panel, a->y + p * INT8_LANES);
 }
+
+// ---- several inputs, with I8MM
+
+#if defined(I8MM)
+// One instruction takes 8 columns of two inputs and of two rows, and makes {input 0 by row 0, by row 1, input 1 by row
+// 0, by row 1}. Sums keep that order until they are stored, and scales are laid out by it, so that nothing is moved in
+// between. 8 rows by 6 inputs: 12 integer sums, 12 in f32 and what is multiplied fit in 32 registers.
+enum { ROW_PAIRS = 4, STRIP = 2 * ROW_PAIRS, INPUT_PAIRS = 3 };
+
+INLINE float32x4_t of_rows(const uint8_t *at) {
+    float32x2_t two = vld1_f32((const float *)(const void *)at);
+    return vcombine_f32(two, two);
+}
+
+INLINE float32x4_t of_inputs(const uint8_t *at, size_t input) {
+    return vcombine_f32(vdup_n_f32(int8_float(at)), vdup_n_f32(int8_float(at + input)));
+}
+
+INLINE void store(bool add, float *to, float32x2_t low, float32x2_t high) {
+    float32x4_t sum = vcombine_f32(low, high);
+    vst1q_f32(to, add ? vaddq_f32(vld1q_f32(to), sum) : sum);
+}
+
+// Rows row .. row + 7 of a panel.
+I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int row, float *y) {
+    const uint8_t *x = a->inputs;
+    const size_t pair = 2 * a->input;
+    float32x4_t sums[ROW_PAIRS][INPUT_PAIRS];
+    UNROLL
+    for (int r = 0; r < ROW_PAIRS; r++) UNROLL
+    for (int i = 0; i < INPUT_PAIRS; i++) sums[r][i] = vdupq_n_f32(0);
+    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+        UNROLL
+        for (int h = 0; h < t.halves; h++) {
+            int32x4_t dots[ROW_PAIRS][INPUT_PAIRS];
+            UNROLL
+            for (int r = 0; r < ROW_PAIRS; r++) UNROLL
+            for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vdupq_n_s32(0);
+            // A loop indeed: unrolled, GCC loads so much ahead that sums leave the registers.
+            for (int k = h * 4 / t.halves; k < (h + 1) * 4 / t.halves; k++) {
+                int8x16_t in[INPUT_PAIRS];
+                UNROLL
+                for (int i = 0; i < INPUT_PAIRS; i++) {
+                    const int8_t *at = (const int8_t *)x + (size_t)i * pair + INT8_INPUT_HEAD + 8 * k;
+                    in[i] = vcombine_s8(vld1_s8(at), vld1_s8(at + a->input));
+                }
+                UNROLL
+                for (int r = 0; r < ROW_PAIRS; r++) {
+                    int8x16_t codes = vld1q_s8((const int8_t *)w + 128 * k + 8 * row + 16 * r);
+                    UNROLL
+                    for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vmmlaq_s32(dots[r][i], in[i], codes);
+                }
+            }
+            const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 4 * row;
+            UNROLL
+            for (int i = 0; i < INPUT_PAIRS; i++) {
+                float32x4_t d = of_inputs(x + (size_t)i * pair, a->input);
+                UNROLL
+                for (int r = 0; r < ROW_PAIRS; r++)
+                    sums[r][i] =
+                        vfmaq_f32(sums[r][i], vcvtq_f32_s32(dots[r][i]), vmulq_f32(of_rows(scales + 8 * r), d));
+            }
+        }
+        if (!t.min) continue;
+        UNROLL
+        for (int i = 0; i < INPUT_PAIRS; i++) {
+            float32x4_t sum = of_inputs(x + (size_t)i * pair + sizeof(float), a->input);
+            UNROLL
+            for (int r = 0; r < ROW_PAIRS; r++)
+                sums[r][i] = vfmaq_f32(sums[r][i], of_rows(w + int8_min_at(t) + 4 * row + 8 * r), sum);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < INPUT_PAIRS; i++) UNROLL
+    for (int r = 0; r < ROW_PAIRS; r += 2) {
+        float *to = y + 2 * i * a->stride + 2 * r;
+        store(a->add, to, vget_low_f32(sums[r][i]), vget_low_f32(sums[r + 1][i]));
+        store(a->add, to + a->stride, vget_high_f32(sums[r][i]), vget_high_f32(sums[r + 1][i]));
+    }
+}
+
+I8MM INLINE void tile_of_pairs(Int8Type t, const Int8Tile *a) {
+    for (int r = 0; r < INT8_ROWS; r += STRIP)
+        strip_tile(t, a, a->weights + (size_t)(r / INT8_LANES) * a->panel, r % INT8_LANES, a->y + r);
+}
+#endif
 
 // ---- one input (quant/kernels/gemv_int8.h)
 
@@ -162,7 +256,20 @@ static const GemmInt8 sdot = {.name = "neon dotprod", .tokens = TOKENS, .tile = 
 #undef TILE_OF
 #endif
 
+#if defined(I8MM)
+#define DEFINE_SMMLA(name, type, block, groups, halves, min, ...)                                                      \
+    I8MM static void tile_smmla_##name(const Int8Tile *a) { tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min}, a); }
+BLOCK_TYPES(DEFINE_SMMLA)
+
+#define TILE_OF(name)           tile_smmla_##name
+#define LAYOUT(name, type, ...) [type] = INT8_EIGHTS,
+static const GemmInt8 smmla = {
+    .name = "neon i8mm", .tokens = 2 * INPUT_PAIRS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};
+#undef TILE_OF
+#endif
+
 void gemm_int8_neon(Kernels *k, const Cpu *cpu) {
+    (void)cpu; // unused where the compiler has neither
 #define ENTER_WIDE(name, type, ...) k->gemv[type] = gemv_wide_##name;
     GEMV_TYPES(ENTER_WIDE)
     k->int8 = &wide;
@@ -172,7 +279,8 @@ void gemm_int8_neon(Kernels *k, const Cpu *cpu) {
         GEMV_TYPES(ENTER_SDOT)
         k->int8 = &sdot;
     }
-#else
-    (void)cpu;
+#endif
+#if defined(I8MM)
+    if (cpu->i8mm) k->int8 = &smmla;
 #endif
 }
