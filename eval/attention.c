@@ -1,17 +1,27 @@
 #include "eval/attention.h"
 
 #include "core/half.h"
+#include "core/size.h"
 #include "eval/vector.h"
 #include <cblas.h>
 #include <math.h>
 #include <string.h>
 
-enum { QUERIES = 128, KEYS = 256 }; // a block's; its scores are 128 KiB
+enum {
+    QUERIES = 96, // a block's: whole groups of every matrix multiply's inputs (12, 6, 32)
+    KEYS = 128,   // their scores, 48 KiB, stay in the second-level cache
+    FEW = 4,      // so many queries are not worth packing the keys for
+};
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-size_t attention_scratch(void) { return QUERIES * KEYS + 2 * QUERIES; } // scores, running maxima, running sums
+static size_t whole_lines(size_t bytes) { return size_align(bytes, 64) / sizeof(float); }
+
+size_t attention_scratch(const Gemm *gemm, int64_t length, int64_t head_dim, int64_t value_dim) {
+    size_t packed = gemm ? whole_lines(gemm->bytes(KEYS, head_dim)) + whole_lines(gemm->bytes(value_dim, KEYS)) : 0;
+    return packed + QUERIES * KEYS + whole_lines(2 * (size_t)length * sizeof(float)); // scores, maxima and sums
+}
 
 static float bf16(float x) { return bf16_to_f32(bf16_from_f32(x)); }
 
@@ -34,62 +44,135 @@ void attention_slopes(const AttentionShape *s, int64_t head, int64_t query, int6
 
 // A block of scores: of which queries and keys.
 typedef struct Block {
-    int64_t queries, keys;
-    int64_t ahead; // position of the first query less that of the first key
-    int64_t first; // position of the first key
+    int64_t query, queries; // counted from the first
+    int64_t key, keys;      // by position
+    int64_t ahead;          // position of the first query less that of the first key
 } Block;
 
-// Scores of one block become weights: masked, exp(score - running maximum). What was accumulated so far is rescaled to
-// the new maximum.
-static void softmax_block(const VectorMath *m, const AttentionShape *s, int64_t head, const Block *b, float *scores,
-                          float *maximum, float *sum, float *out, int64_t out_stride) {
+// What one head works with.
+typedef struct Run {
+    const AttentionShape *s;
+    const VectorMath *m;
+    int64_t head;
+    const float *q, *k, *v; // of this head, their strides beside them
+    int64_t q_stride, k_stride, v_stride, out_stride;
+    float *out;
+    const Gemm *gemm;           // NULL where keys are not packed
+    void *packed_k, *packed_v;  // K and V^T of the block's keys
+    float *scores;              // [queries, keys] of a block
+    float *maximum, *sum;       // [length]: of what a query has seen so far
+} Run;
+
+// Rows row .. row + rows - 1 of a matrix in pieces; `turned`: w is its transpose.
+static void pack(const Gemm *gemm, const float *w, int64_t stride, bool turned, int64_t rows, int64_t cols,
+                 void *packed) {
+    for (int64_t r = 0; r < rows; r += GEMM_ROWS)
+        for (int64_t c = 0; c < cols; c += GEMM_COLS) {
+            GemmPiece piece = {r, min(GEMM_ROWS, rows - r), c, min(GEMM_COLS, cols - c)};
+            if (turned)
+                gemm->pack_turned(w + c * stride + r, stride, piece, rows, cols, packed);
+            else
+                gemm->pack(w + r * stride + c, stride, piece, rows, cols, packed);
+        }
+}
+
+static void keys_pack(const Run *r, int64_t key, int64_t keys) {
+    pack(r->gemm, r->k + key * r->k_stride, r->k_stride, false, keys, r->s->head_dim, r->packed_k);
+    pack(r->gemm, r->v + key * r->v_stride, r->v_stride, true, r->s->value_dim, keys, r->packed_v);
+}
+
+// scores = Q K^T
+static void block_scores(const Run *r, const Block *b) {
+    const float *q = r->q + b->query * r->q_stride;
+    int64_t d = r->s->head_dim;
+    if (r->gemm)
+        r->gemm->multiply(q, b->queries, r->q_stride, r->packed_k, b->keys, d, r->scores, b->keys, false);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)b->queries, (int)b->keys, (int)d, 1, q,
+                    (int)r->q_stride, r->k + b->key * r->k_stride, (int)r->k_stride, 0, r->scores, (int)b->keys);
+}
+
+// Scores become weights: masked, exp(score - running maximum). What was accumulated so far is rescaled to the new
+// maximum.
+static void block_softmax(const Run *r, const Block *b) {
+    const AttentionShape *s = r->s;
     for (int64_t i = 0; i < b->queries; i++) {
-        float *row = scores + i * b->keys;
+        float *row = r->scores + i * b->keys, *maximum = &r->maximum[b->query + i], *sum = &r->sum[b->query + i];
         int64_t end = max(0, min(b->ahead + i + 1, b->keys)); // the query's own key is the last it sees
         int64_t start = s->window ? max(0, min(b->ahead + i + 1 - s->window, end)) : 0, n = end - start;
-        if (s->cap != 0) m->soft_cap(row + start, n, s->cap);
-        if (s->slopes) attention_slopes(s, head, b->first + b->ahead + i, b->first + start, row + start, n);
-        float top = m->max(row + start, n);
-        if (top > maximum[i]) {
-            float shrink = expf(maximum[i] - top); // 0 for the first block
-            m->scale(out + i * out_stride, s->value_dim, shrink);
-            sum[i] *= shrink;
-            maximum[i] = top;
+        float top = r->m->scale_max(row + start, n, s->scale);
+        if (s->cap != 0) r->m->soft_cap(row + start, n, s->cap);
+        if (s->slopes) attention_slopes(s, r->head, b->key + b->ahead + i, b->key + start, row + start, n);
+        if (s->cap != 0 || s->slopes) top = r->m->max(row + start, n);
+        if (top > *maximum) {
+            float shrink = expf(*maximum - top); // 0 for the first block
+            if (*sum != 0) r->m->scale(r->out + (b->query + i) * r->out_stride, s->value_dim, shrink);
+            *sum *= shrink;
+            *maximum = top;
         }
-        if (n) sum[i] += m->exp_sum(row + start, n, maximum[i]);
+        if (n) *sum += r->m->exp_sum(row + start, n, *maximum);
         memset(row, 0, (size_t)start * sizeof *row);
         memset(row + end, 0, (size_t)(b->keys - end) * sizeof *row);
     }
 }
 
+// out += weights V
+static void block_values(const Run *r, const Block *b) {
+    float *out = r->out + b->query * r->out_stride;
+    int64_t dv = r->s->value_dim;
+    if (r->gemm)
+        r->gemm->multiply(r->scores, b->queries, b->keys, r->packed_v, dv, b->keys, out, r->out_stride, true);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b->queries, (int)dv, (int)b->keys, 1, r->scores,
+                    (int)b->keys, r->v + b->key * r->v_stride, (int)r->v_stride, 1, out, (int)r->out_stride);
+}
+
+// The queries that see any of these keys.
+static void keys_seen(const Run *r, int64_t key, int64_t keys) {
+    const AttentionShape *s = r->s;
+    int64_t first = max(0, key - s->past), end = s->length;
+    if (s->window) end = min(end, key + keys - 1 + s->window - s->past);
+    for (int64_t i = first / QUERIES * QUERIES; i < end; i += QUERIES) {
+        Block b = {i, min(QUERIES, s->length - i), key, keys, s->past + i - key};
+        block_scores(r, &b);
+        block_softmax(r, &b);
+        block_values(r, &b);
+    }
+}
+
 void attention_head(const AttentionShape *s, int64_t head, const float *q, const float *k, const float *v, float *out,
                     float *scratch) {
-    const VectorMath *m = vector_math();
-    int64_t d = s->head_dim, dv = s->value_dim, q_stride = s->heads * d, k_stride = s->kv_heads * d;
-    int64_t out_stride = s->heads * dv, v_stride = s->kv_heads * dv, kv_head = head / (s->heads / s->kv_heads);
-    float *scores = scratch, *maximum = scores + QUERIES * KEYS, *sum = maximum + QUERIES;
-    q += head * d;
-    out += head * dv;
-    k += kv_head * d;
-    v += kv_head * dv;
-    for (int64_t i0 = 0; i0 < s->length; i0 += QUERIES) {
-        int64_t queries = min(QUERIES, s->length - i0), first = s->past + i0, visible = first + queries;
-        float *o = out + i0 * out_stride;
-        for (int64_t i = 0; i < queries; i++) {
-            maximum[i] = s->sinks ? s->sinks[head] : -INFINITY;
-            sum[i] = s->sinks ? 1 : 0;
-            memset(o + i * out_stride, 0, (size_t)dv * sizeof *o);
-        }
-        int64_t j0 = s->window ? max(0, first + 1 - s->window) / KEYS * KEYS : 0;
-        for (; j0 < visible; j0 += KEYS) {
-            Block block = {queries, min(KEYS, visible - j0), first - j0, j0};
-            int keys = (int)block.keys;
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)queries, keys, (int)d, s->scale,
-                        q + i0 * q_stride, (int)q_stride, k + j0 * k_stride, (int)k_stride, 0, scores, keys);
-            softmax_block(m, s, head, &block, scores, maximum, sum, o, out_stride);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)queries, (int)dv, keys, 1, scores, keys,
-                        v + j0 * v_stride, (int)v_stride, 1, o, (int)out_stride);
-        }
-        for (int64_t i = 0; i < queries; i++) m->scale(o + i * out_stride, dv, 1 / sum[i]);
+    int64_t d = s->head_dim, dv = s->value_dim, kv_head = head / (s->heads / s->kv_heads), all = s->past + s->length;
+    Run r = {
+        .s = s,
+        .m = vector_math(),
+        .head = head,
+        .q = q + head * d,
+        .k = k + kv_head * d,
+        .v = v + kv_head * dv,
+        .out = out + head * dv,
+        .q_stride = s->heads * d,
+        .k_stride = s->kv_heads * d,
+        .v_stride = s->kv_heads * dv,
+        .out_stride = s->heads * dv,
+        .gemm = s->length > FEW ? s->gemm : NULL,
+        .scores = scratch,
+        .maximum = scratch + QUERIES * KEYS,
+    };
+    r.sum = r.maximum + s->length;
+    if (r.gemm) {
+        r.packed_k = r.maximum + whole_lines(2 * (size_t)s->length * sizeof(float));
+        r.packed_v = (float *)r.packed_k + whole_lines(r.gemm->bytes(KEYS, d));
     }
+    for (int64_t i = 0; i < s->length; i++) {
+        r.maximum[i] = s->sinks ? s->sinks[head] : -INFINITY;
+        r.sum[i] = s->sinks ? 1 : 0;
+        memset(r.out + i * r.out_stride, 0, (size_t)dv * sizeof *out);
+    }
+    for (int64_t key = s->window ? max(0, s->past + 1 - s->window) : 0; key < all; key += KEYS) {
+        int64_t keys = min(KEYS, all - key);
+        if (r.gemm) keys_pack(&r, key, keys);
+        keys_seen(&r, key, keys);
+    }
+    for (int64_t i = 0; i < s->length; i++) r.m->scale(r.out + i * r.out_stride, dv, 1 / r.sum[i]);
 }

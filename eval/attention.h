@@ -2,9 +2,7 @@
 #ifndef EVAL_ATTENTION_H
 #define EVAL_ATTENTION_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "quant/kernels/gemm.h"
 
 typedef struct AttentionShape {
     int64_t heads, kv_heads, head_dim; // query head h reads key and value head h / (heads / kv_heads)
@@ -18,10 +16,11 @@ typedef struct AttentionShape {
     const float *slopes; // [heads], or NULL: a score gets slope_scale * slope * (key's position - query's)
     float slope_scale;
     bool slopes_bf16; // instead slope_scale * (slope * key's position, computed in bf16)
+    const Gemm *gemm; // that multiplies many queries; NULL: OpenBLAS
 } AttentionShape;
 
-// Floats of scratch that one call needs.
-size_t attention_scratch(void);
+// Floats of scratch, 64-byte aligned, that one call with up to `length` queries needs; a multiple of 16.
+size_t attention_scratch(const Gemm *gemm, int64_t length, int64_t head_dim, int64_t value_dim);
 
 // One head: out[:, head] of [length, heads * value_dim] from q [length, heads * head_dim], k [past + length, kv_heads *
 // head_dim] and v [past + length, kv_heads * value_dim]. Query i sees keys up to past + i. Single-threaded: callers

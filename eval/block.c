@@ -1,5 +1,6 @@
 #include "eval/block.h"
 
+#include "quant/kernels/kernels.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -113,6 +114,7 @@ AttentionShape attention_shape(const Transformer *t, const Layer *l, int64_t lay
         .slope_scale = d->alibi_scale != 0 ? (float)d->alibi_scale : 1,
         .slopes_bf16 = d->alibi_bf16,
         .sinks = l->sinks,
+        .gemm = kernels_get()->gemm_passing[t->model->compute],
     };
 }
 
@@ -131,7 +133,7 @@ void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Ch
         int64_t row = s->start - c->spans[0].start;
         attention_head(&own, task % d->heads, t->q + row * d->heads * d->head_dim, k + row * d->kv_heads * d->head_dim,
                        v + row * d->kv_heads * dv, t->mixed + row * d->heads * dv,
-                       t->attention + (size_t)omp_get_thread_num() * attention_scratch());
+                       t->attention + (size_t)omp_get_thread_num() * t->attention_floats);
     }
 }
 

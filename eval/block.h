@@ -31,7 +31,8 @@ struct Transformer {
     float *embedded;    // [chunk, embed_dim]
     uint8_t *embed_row; // of an embedding whose rows are put together
     MlpScratch mlp;
-    float *attention; // scratch, one part a thread
+    float *attention;        // scratch, one part a thread
+    size_t attention_floats; // of a part
     int64_t max_length;
     int threads;
     Watch *watch; // sees the linear layers; or NULL. Of the MLP: mlp.watch

@@ -96,7 +96,7 @@ size_t panel_back_bytes(int64_t rows, int64_t cols) {
     return packed > plain ? packed : plain;
 }
 
-// Packs W^T [cols, count]: squares of W are dequantized, and handed on transposed, piece by piece.
+// Packs W^T [cols, count], a square of W at a time.
 static void packed_load_back(const Gemm *gemm, const Tensor *weight, int64_t first, int64_t count, void *packed) {
     enum { SIDE = GEMM_COLS };
     int64_t cols = tensor_cols(weight);
@@ -105,16 +105,14 @@ static void packed_load_back(const Gemm *gemm, const Tensor *weight, int64_t fir
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t row = 0; row < count; row += SIDE)
         for (int64_t col = 0; col < cols; col += SIDE) {
-            float square[SIDE * SIDE], turned[GEMM_ROWS * SIDE];
+            float square[SIDE * SIDE];
             int64_t rows = min(SIDE, count - row), width = min(SIDE, cols - col);
             size_t skip = (size_t)(col / type->block) * type->block_bytes;
             for (int64_t r = 0; r < rows; r++)
                 to_f32(weight_row(weight, first + row + r) + skip, square + r * SIDE, width);
             for (int64_t c0 = 0; c0 < width; c0 += GEMM_ROWS) {
                 GemmPiece piece = {col + c0, min(GEMM_ROWS, width - c0), row, rows};
-                for (int64_t r = 0; r < rows; r++)
-                    for (int64_t c = 0; c < piece.rows; c++) turned[c * SIDE + r] = square[r * SIDE + c0 + c];
-                gemm->pack(turned, SIDE, piece, cols, count, packed);
+                gemm->pack_turned(square + c0, SIDE, piece, cols, count, packed);
             }
         }
 }

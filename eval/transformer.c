@@ -66,6 +66,8 @@ static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
     t->chunk = min(batch, min(CHUNK_TOKENS, CHUNK_BYTES / ((int64_t)sizeof(float) * width)));
     t->chunk = max(t->chunk, t->max_length);
     size_t n = (size_t)t->chunk;
+    t->attention_floats =
+        attention_scratch(kernels_get()->gemm_passing[t->model->compute], t->max_length, d->head_dim, dv);
     struct {
         float **slot;
         size_t count, size;
@@ -80,7 +82,7 @@ static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
         {&t->wide, n, sizeof(float) * (size_t)wide},
         {&t->embedded, n, sizeof(float) * (size_t)d->embed_dim},
         {&t->panel, 1, transformer_panel(t->model, linear_panel_bytes)},
-        {&t->attention, (size_t)t->threads, sizeof(float) * attention_scratch()},
+        {&t->attention, (size_t)t->threads, sizeof(float) * t->attention_floats},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (wanted[i].size && !(*wanted[i].slot = mem_alloc(wanted[i].count, wanted[i].size, err))) return false;

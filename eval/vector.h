@@ -9,6 +9,7 @@
 // normal; below that it gives a number under 1e-37. NaN stays NaN.
 typedef struct VectorMath {
     float (*max)(const float *x, int64_t n);            // -infinity for n = 0
+    float (*scale_max)(float *x, int64_t n, float by);  // x *= by; returns the max
     float (*exp_sum)(float *x, int64_t n, float shift); // x = exp(x - shift); returns their sum
     float (*weighted_difference)(const float *w, const float *a, const float *b, int64_t n); // sum of w * (a - b)
     void (*scale)(float *x, int64_t n, float by);

@@ -4,6 +4,10 @@
 #include "core/target.h"
 #include "eval/vector_lanes.h"
 
+static void scale(float *x, int64_t n, float by) {
+    for (int64_t i = 0; i < n; i++) x[i] *= by;
+}
+
 static float max_row(const float *x, int64_t n) {
     Floats m = all(-INFINITY);
     int64_t i = 0;
@@ -19,6 +23,11 @@ static float max_row(const float *x, int64_t n) {
     for (int j = 1; j < LANES; j++)
         if (m[j] > best) best = m[j];
     return best;
+}
+
+static float scale_max(float *x, int64_t n, float by) {
+    scale(x, n, by);
+    return max_row(x, n);
 }
 
 static float exp_sum(float *x, int64_t n, float shift) {
@@ -44,10 +53,6 @@ static float weighted_difference(const float *w, const float *a, const float *b,
     for (; i + LANES <= n; i += LANES) sum += load(w + i) * (load(a + i) - load(b + i));
     if (i < n) sum += load_part(w + i, n - i, 0) * (load_part(a + i, n - i, 0) - load_part(b + i, n - i, 0));
     return sum_lanes(sum);
-}
-
-static void scale(float *x, int64_t n, float by) {
-    for (int64_t i = 0; i < n; i++) x[i] *= by;
 }
 
 #define ACTIVATION(name, f)                                                                                            \
@@ -140,6 +145,7 @@ static void rotate_pairs(float *x, const float *cosine, const float *sine, int64
 
 const VectorMath TARGET_NAME(vector_math) = {
     .max = max_row,
+    .scale_max = scale_max,
     .exp_sum = exp_sum,
     .weighted_difference = weighted_difference,
     .scale = scale,

@@ -4,6 +4,7 @@
 #include "eval/head.h"
 #include "eval/linear.h"
 #include "eval/vector.h"
+#include "quant/kernels/kernels.h"
 #include "quant/quant.h"
 
 #include <math.h>
@@ -146,8 +147,13 @@ static double bf16(double x) {
     return ldexp(nearbyint(ldexp(mantissa, 8)), exponent - 8);
 }
 
-static void attention_matches_definition(void **state) {
-    (void)state;
+static void round_to_bf16(float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] = (float)bf16((double)x[i]);
+}
+
+static void attention_matches(const Gemm *gemm) {
+    const bool rounds = gemm && strstr(gemm->name, "bf16");
+    const double tolerance = rounds ? 0x1p-8 : 1e-5;
     // Lengths that cross the blocks of queries and keys; grouped heads; a past.
     const float slopes[] = {0.5f, 0.3f, -0.123f, 1}, sinks[] = {1, -2, 30, 0};
     const AttentionShape shapes[] = {{4, 2, 8, 8, 300, 0, 0, 0.3f, 0, NULL, NULL},
@@ -161,11 +167,17 @@ static void attention_matches_definition(void **state) {
                                      {4, 1, 12, 6, 270, 20, 33, 0.2f, 2, sinks, slopes, 0.75f},
                                      {4, 2, 8, 8, 300, 300, 0, 0.3f, 0, NULL, slopes, 0.125f, true}};
     for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
-        const AttentionShape s = shapes[c];
+        AttentionShape s = shapes[c];
+        s.gemm = gemm;
         int64_t d = s.head_dim, dv = s.value_dim, keys = s.past + s.length;
         float *q = random_floats(s.length * s.heads * d, -4, 4), *k = random_floats(keys * s.kv_heads * d, -4, 4);
         float *v = random_floats(keys * s.kv_heads * dv, -1, 1), *out = random_floats(s.length * s.heads * dv, 0, 1);
-        float *scratch = random_floats((int64_t)attention_scratch(), 0, 1);
+        float *scratch = random_floats((int64_t)attention_scratch(s.gemm, s.length, d, dv), 0, 1);
+        if (rounds) { // what is rounded already is rounded no more; the weights are
+            round_to_bf16(q, s.length * s.heads * d);
+            round_to_bf16(k, keys * s.kv_heads * d);
+            round_to_bf16(v, keys * s.kv_heads * dv);
+        }
         double *p = calloc((size_t)keys, sizeof *p);
         for (int64_t h = 0; h < s.heads; h++) {
             attention_head(&s, h, q, k, v, out, scratch);
@@ -189,13 +201,25 @@ static void attention_matches_definition(void **state) {
                     double want = 0;
                     for (int64_t j = first; j <= last; j++)
                         want += p[j] / sum * (double)v[(j * s.kv_heads + g) * dv + e];
-                    assert_true(fabs(want - (double)out[(i * s.heads + h) * dv + e]) < 1e-5);
+                    assert_true(fabs(want - (double)out[(i * s.heads + h) * dv + e]) < tolerance);
                 }
             }
         }
         float *const owned[] = {q, k, v, out, scratch};
         for (int i = 0; i < 5; i++) mem_free(owned[i]);
         free(p);
+    }
+}
+
+// With OpenBLAS and with each of our matrix multiplies that this CPU uses.
+static void attention_matches_definition(void **state) {
+    (void)state;
+    attention_matches(NULL);
+    for (int level = CPU_SCALAR; level < CPU_LEVELS; level++) {
+        Kernels k;
+        if (!kernels_at((CpuLevel)level, &k)) continue;
+        for (int c = 0; c < COMPUTE_COUNT; c++)
+            if (k.gemm_passing[c]) attention_matches(k.gemm_passing[c]);
     }
 }
 

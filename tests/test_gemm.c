@@ -76,6 +76,22 @@ static void *pack(const Gemm *gemm, const float *w, int64_t rows, int64_t cols) 
     return packed;
 }
 
+// The same from W^T.
+static void *pack_turned(const Gemm *gemm, const float *w, int64_t rows, int64_t cols) {
+    float *t = floats(rows * cols);
+    void *packed = mem_alloc(1, gemm->bytes(rows, cols), NULL);
+    assert_non_null(packed);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < cols; c++) t[c * rows + r] = w[r * cols + c];
+    for (int64_t r = 0; r < rows; r += GEMM_ROWS)
+        for (int64_t c = 0; c < cols; c += GEMM_COLS) {
+            GemmPiece piece = {r, min(GEMM_ROWS, rows - r), c, min(GEMM_COLS, cols - c)};
+            gemm->pack_turned(t + c * rows + r, rows, piece, rows, cols, packed);
+        }
+    mem_free(t);
+    return packed;
+}
+
 // The largest error of y [n, stride] against x W^T + before, relative to the sum of |w x|.
 static double worst_error(const float *x, const float *w, const float *y, double before, int64_t n, int64_t rows,
                           int64_t cols, int64_t stride) {
@@ -113,7 +129,9 @@ static void gemm_matches_definition(const Gemm *gemm) {
             for (int64_t i = 0; i < n * stride; i++)
                 if (i % stride >= rows) assert_true(y[i] == 7);
             for (int64_t i = 0; i < n * stride; i++) y[i] = 0.5f;
-            gemm->multiply(x, n, cols, packed, rows, cols, y, stride, true);
+            void *turned = pack_turned(gemm, w, rows, cols);
+            gemm->multiply(x, n, cols, turned, rows, cols, y, stride, true);
+            mem_free(turned);
             assert_true(worst_error(x, w, y, 0.5, n, rows, cols, stride) < TOLERANCE);
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)rows, (int)cols, 1, x, (int)cols, w,
                         (int)cols, 0, y, (int)stride);

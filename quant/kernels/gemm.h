@@ -27,6 +27,9 @@ typedef struct Gemm {
     // row to row, into its place in `packed`, which is 64-byte aligned. Pieces do not overlap there.
     void (*pack)(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols, void *packed);
 
+    // The same from the piece's transpose, w [piece.cols, piece.rows].
+    void (*pack_turned)(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols, void *packed);
+
     // y [n, rows] = x [n, cols] W^T, or with `add` y += that; strides are in floats. One thread; others may multiply
     // with the same weights. A row of y depends on its row of x alone, not on n or on the other rows.
     // Where x or W holds NaN or infinity, what they take part in is NaN or infinite.

@@ -160,6 +160,14 @@ INLINE void pack_of(const float *w, int64_t stride, GemmPiece piece, int64_t row
     }
 }
 
+INLINE void pack_turned_of(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols, int most,
+                           void *packed) {
+    float turned[GEMM_ROWS * GEMM_COLS];
+    for (int64_t r = 0; r < piece.rows; r++)
+        for (int64_t c = 0; c < piece.cols; c++) turned[r * GEMM_COLS + c] = w[c * stride + r];
+    pack_of(turned, GEMM_COLS, piece, rows, cols, most, packed);
+}
+
 // ---- multiplying
 
 // clang-format off
@@ -265,10 +273,14 @@ INLINE void multiply_of(const float *x, int64_t n, int64_t x_stride, const void 
                             void *packed) {                                                                            \
         pack_of(w, stride, piece, rows, cols, most, packed);                                                           \
     }                                                                                                                  \
+    static void pack_turned_##name(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols,        \
+                                   void *packed) {                                                                     \
+        pack_turned_of(w, stride, piece, rows, cols, most, packed);                                                    \
+    }                                                                                                                  \
     static void multiply_##name(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows,         \
                                 int64_t cols, float *y, int64_t y_stride, bool add) {                                  \
         multiply_of(x, n, x_stride, packed, rows, cols, y, y_stride, add, most);                                       \
     }                                                                                                                  \
-    const Gemm name = {label, bytes_##name, pack_##name, multiply_##name};
+    const Gemm name = {label, bytes_##name, pack_##name, pack_turned_##name, multiply_##name};
 DEFINE_GEMM(gemm_amx, "amx", TERMS)
 DEFINE_GEMM(gemm_bf16_amx, "amx bf16", 1)

@@ -46,6 +46,25 @@ BF16 static void pack(const float *w, int64_t stride, GemmPiece piece, int64_t r
         }
 }
 
+INLINE __m512i interleaved(__m256i a, __m256i b) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(a), _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
+}
+
+// Pairs of columns are pairs of rows of w.
+BF16 static void pack_turned(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols,
+                             void *packed) {
+    (void)rows;
+    uint8_t *at =
+        (uint8_t *)packed + (size_t)(piece.row / GEMM_ROWS) * panel_bytes(cols) + (size_t)(piece.col / 2) * PAIR_BYTES;
+    for (int64_t c = 0; c < round_up(piece.cols, 32); c += 2, at += PAIR_BYTES) {
+        const __m512i none = _mm512_setzero_si512();
+        const __m512i a = c < piece.cols ? rounded(w + c * stride, piece.rows) : none;
+        const __m512i b = c + 1 < piece.cols ? rounded(w + (c + 1) * stride, piece.rows) : none;
+        _mm512_store_si512(at, interleaved(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b)));
+        _mm512_store_si512(at + 64, interleaved(_mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1)));
+    }
+}
+
 // y [INPUTS, 32] = x W^T over `pairs` pairs of columns; x has `stride` bytes from input to input.
 BF16 static void tile(const uint8_t *w, const uint8_t *x, size_t stride, int64_t pairs, float *y, int64_t y_stride,
                       bool add) {
@@ -112,4 +131,4 @@ BF16 static void multiply(const float *x, int64_t n, int64_t x_stride, const voi
     }
 }
 
-const Gemm gemm_bf16_avx512 = {"avx512 bf16", packed_bytes, pack, multiply};
+const Gemm gemm_bf16_avx512 = {"avx512 bf16", packed_bytes, pack, pack_turned, multiply};

@@ -7,6 +7,7 @@
 #include "quant/kernels/gemm.h"
 #include "quant/kernels/layout.h"
 #include <stdalign.h>
+#include <string.h>
 
 enum { F32_INPUTS_MOST = 12 };
 
@@ -23,6 +24,16 @@ INLINE void f32_pack(const float *w, int64_t stride, GemmPiece piece, int64_t co
     float *to = (float *)packed + (piece.row * cols + piece.col * GEMM_ROWS);
     for (int64_t r = 0; r < GEMM_ROWS; r++)
         for (int64_t c = 0; c < piece.cols; c++) to[c * GEMM_ROWS + r] = r < piece.rows ? w[r * stride + c] : 0;
+}
+
+INLINE void f32_pack_turned(const float *w, int64_t stride, GemmPiece piece, int64_t cols, void *packed) {
+    float *to = (float *)packed + (piece.row * cols + piece.col * GEMM_ROWS);
+    for (int64_t c = 0; c < piece.cols; c++, to += GEMM_ROWS) {
+        if (piece.rows == GEMM_ROWS)
+            memcpy(to, w + c * stride, GEMM_ROWS * sizeof *to);
+        else
+            for (int64_t r = 0; r < GEMM_ROWS; r++) to[r] = r < piece.rows ? w[c * stride + r] : 0;
+    }
 }
 
 INLINE void f32_multiply(F32TileFn tile, int inputs, const float *x, int64_t n, int64_t x_stride, const void *packed,
@@ -53,10 +64,15 @@ INLINE void f32_multiply(F32TileFn tile, int inputs, const float *x, int64_t n, 
         (void)rows;                                                                                                    \
         f32_pack(w, stride, piece, cols, packed);                                                                      \
     }                                                                                                                  \
+    static void pack_turned(const float *w, int64_t stride, GemmPiece piece, int64_t rows, int64_t cols,               \
+                            void *packed) {                                                                            \
+        (void)rows;                                                                                                    \
+        f32_pack_turned(w, stride, piece, cols, packed);                                                               \
+    }                                                                                                                  \
     static void multiply(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows, int64_t cols,  \
                          float *y, int64_t y_stride, bool add) {                                                       \
         f32_multiply(tile, inputs, x, n, x_stride, packed, rows, cols, y, y_stride, add);                              \
     }                                                                                                                  \
-    const Gemm symbol = {label, bytes, pack, multiply};
+    const Gemm symbol = {label, bytes, pack, pack_turned, multiply};
 
 #endif

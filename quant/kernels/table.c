@@ -20,6 +20,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
         blocks_avx2(out);
         gemv_avx2(out);
         out->gemm = &gemm_avx2;
+        out->gemm_passing[COMPUTE_F32] = out->gemm_passing[COMPUTE_INT8] = &gemm_avx2;
         out->int8 = cpu->avx_vnni ? &gemm_int8_avx_vnni : &gemm_int8_avx2;
     }
     if (cpu->level == CPU_AVX512) {
@@ -35,6 +36,8 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
             out->gemm = &gemm_amx;
             out->gemm_bf16 = &gemm_bf16_amx;
         }
+        out->gemm_passing[COMPUTE_F32] = &gemm_avx512; // AMX's takes its inputs apart for each use
+        out->gemm_passing[COMPUTE_INT8] = out->gemm_bf16 ? out->gemm_bf16 : &gemm_avx512;
     }
 #elif defined(__aarch64__)
     if (cpu->level == CPU_NEON) {
