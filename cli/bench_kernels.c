@@ -15,7 +15,7 @@ typedef struct Work {
     uint8_t *weight, *panels; // [ROWS, COLS]; the same repacked
     size_t row, panel;        // bytes
     const float *x;           // [TOKENS, COLS]
-    const GemvInput *inputs;  // of one x
+    const BlockAct *acts;     // x, rounded
     void *packed;             // the first MATRIX_ROWS rows
     float *out, *source;      // [TOKENS, MATRIX_ROWS]; [MATRIX_ROWS, COLS]
 } Work;
@@ -43,7 +43,7 @@ static void run_gemv(void *context) {
     GemvFn gemv = kernels_get()->gemv[w->type];
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < ROWS; r += GEMV_ROWS)
-        gemv(w->panels + (size_t)(r / GEMV_ROWS) * w->panel, COLS / BLOCK, w->inputs, w->out + r);
+        gemv(w->panels + (size_t)(r / GEMV_ROWS) * w->panel, COLS / BLOCK, w->acts, w->out + r);
 }
 
 static void run_matmul(void *context) {
@@ -139,28 +139,28 @@ bool bench_kernels(Bench *b, Error *err) {
     float *x = mem_alloc((size_t)TOKENS * COLS, sizeof *x, err);
     float *source = mem_alloc((size_t)MATRIX_ROWS * COLS, sizeof *source, err);
     float *out = mem_alloc((size_t)TOKENS * MATRIX_ROWS, sizeof *out, err);
-    GemvInput *inputs = mem_alloc(COLS / BLOCK, sizeof *inputs, err);
-    bool ok = x && source && out && inputs;
+    BlockAct *acts = mem_alloc(COLS / BLOCK, sizeof *acts, err);
+    bool ok = x && source && out && acts;
     uint32_t state = 1;
     for (int64_t i = 0; ok && i < (int64_t)MATRIX_ROWS * COLS; i++) {
         state = state * 1664525 + 1013904223;
         source[i] = (float)(int32_t)state * 0x1p-31f;
         if (i < (int64_t)TOKENS * COLS) x[i] = source[i];
     }
-    if (ok) gemv_input(x, COLS, inputs);
+    if (ok) kernels_get()->act(x, acts, COLS);
     if (b->table)
         fprintf(b->table, "\n%-8s %10s %10s %10s %10s %10s %10s\n%-8s %10s %10s %10s %10s %10s %10s\n", "type",
                 "dequantize", "dot f32", "gemv int8", "of read", "matmul", "quantize", "", "GB/s", "GB/s", "GB/s", "",
                 "G mul/s", "MB/s");
     cJSON *array = cJSON_AddArrayToObject(b->json, "kernels");
     for (size_t i = 0; ok && i < sizeof types / sizeof *types; i++) {
-        Work w = {.x = x, .source = source, .out = out, .inputs = inputs};
+        Work w = {.x = x, .source = source, .out = out, .acts = acts};
         ok = bench_type(b, &w, types[i], array, err);
         work_free(&w);
     }
     mem_free(x);
     mem_free(source);
     mem_free(out);
-    mem_free(inputs);
+    mem_free(acts);
     return ok;
 }

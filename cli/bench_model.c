@@ -21,7 +21,7 @@ static bool run_init(Run *r, const Model *m, int64_t longest, Error *err) {
     r->ids = mem_alloc((size_t)longest, sizeof *r->ids, err);
     for (int64_t i = 0; r->ids && i < longest; i++) r->ids[i] = (int32_t)((i * 7919 + 11) % m->desc.vocab);
     return r->ids && (r->transformer = transformer_new(m, longest, longest, err)) && head_open(&r->head, m, err) &&
-           (r->panel = mem_alloc(1, linear_panel_bytes(m->desc.vocab, desc_embed_dim(&m->desc)), err)) &&
+           (r->panel = mem_alloc(1, head_memory(m), err)) &&
            (r->x = mem_alloc((size_t)longest, sizeof *r->x * (size_t)m->desc.dim, err)) &&
            (r->logits = mem_alloc((size_t)m->desc.vocab, sizeof *r->logits, err)) &&
            kv_cache_init(&r->cache, &m->desc, longest, err);

@@ -74,9 +74,9 @@ void attention_project(Transformer *t, const Layer *l, const float *x, int64_t n
         return;
     }
     int64_t q_dim = d->heads * d->head_dim, k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
-    apply(t, &l->q, x, n, t->q, false);
-    apply(t, &l->k, x, n, k, false);
-    apply(t, &l->v, x, n, v, false);
+    const LinearUse qkv[] = {{&l->q, t->q, false}, {&l->k, k, false}, {&l->v, v, false}};
+    for (int i = 0; i < 3; i++) watch_linear(t->watch, qkv[i].layer, x, NULL, n);
+    linear_apply_all(qkv, 3, x, n, t->panel);
     if (d->qkv_clip != 0) {
         clip(t->q, n * q_dim, (float)d->qkv_clip);
         clip(k, n * k_dim, (float)d->qkv_clip);

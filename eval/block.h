@@ -81,6 +81,9 @@ void attention_place(Transformer *t, const Layer *l, int64_t layer, const Chunk 
 // The most memory that any of the model's matrices needs to be multiplied with, by linear_panel_bytes or its like.
 size_t transformer_panel(const Model *model, size_t (*bytes_of)(int64_t rows, int64_t cols));
 
+// ... and, for linear_apply, n inputs.
+size_t transformer_inputs(const Model *model, int64_t n);
+
 // Width of a row of t->low; 0 without latent attention.
 int64_t transformer_low(const ModelDesc *desc);
 

@@ -120,7 +120,7 @@ static bool run_init(Run *r, const Model *model, const Tokenizer *tokenizer, con
                          model->path, (long long)model->desc.context, (long long)r->count, (long long)n);
     r->transformer = transformer_new(model, r->count, r->count, err);
     if (!r->transformer || !head_open(&r->head, model, err) || !linear_repack(&r->head.output, err)) return false;
-    r->panel = mem_alloc(1, linear_panel_bytes(model->desc.vocab, desc_embed_dim(&model->desc)), err);
+    r->panel = mem_alloc(1, head_memory(model), err);
     r->sampler = sampler_new(model->desc.vocab, s->temperature, s->top_p, s->seed, err);
     r->x = mem_alloc((size_t)r->count, sizeof(float) * (size_t)model->desc.dim, err);
     r->logits = mem_alloc((size_t)model->desc.vocab, sizeof(float), err);

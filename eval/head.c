@@ -133,6 +133,11 @@ bool head_open(Head *head, const Model *model, Error *err) {
 
 void head_close(Head *head) { linear_close(&head->output); }
 
+size_t head_memory(const Model *model) {
+    int64_t width = desc_embed_dim(&model->desc);
+    return linear_panel_bytes(model->desc.vocab, width) + linear_input_bytes(1, width);
+}
+
 void head_logits(const Head *head, const float *hidden, float *logits, void *memory) {
     Linear output = head->output;
     output.bias = NULL; // added with the rest

@@ -22,7 +22,8 @@ typedef struct Head {
 bool head_open(Head *head, const Model *model, Error *err);
 void head_close(Head *head);
 
-// Logits [vocab] of one hidden state; memory of linear_panel_bytes.
+// Logits [vocab] of one hidden state; memory: head_memory bytes.
+size_t head_memory(const Model *model);
 void head_logits(const Head *head, const float *hidden, float *logits, void *memory);
 
 // Multiplied rows first .. first + n - 1 of the vocabulary become logits: bias, scale, cap.

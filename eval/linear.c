@@ -1,12 +1,12 @@
 #include "eval/linear.h"
 
 #include "core/mem.h"
+#include "core/threads.h"
 #include "eval/panel.h"
 #include "quant/kernels/kernels.h"
 
-enum { TOKEN_BLOCK = 288 }; // inputs multiplied in one task: fixed; whole groups of every kernel (12, 32, 6, 4)
-
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 float *vector_load(const Tensor *tensor, Error *err) {
     if (!tensor_verify(tensor, err)) return NULL;
@@ -93,65 +93,140 @@ static int64_t panel_rows(int64_t rows, int64_t cols) {
 
 size_t linear_panel_bytes(int64_t rows, int64_t cols) { return panel_bytes(panel_rows(rows, cols), cols); }
 
+size_t linear_input_bytes(int64_t n, int64_t cols) {
+    return (size_t)(n + INT8_TOKENS_MOST) * (size_t)((cols + BLOCK - 1) / BLOCK) * sizeof(BlockAct);
+}
+
+// ---- single inputs: the weights are read once, in place or repacked, 16 rows at a time
+
 static void put(const Linear *layer, float value, int64_t row, bool add, float *y) {
     float v = layer->bias ? value + layer->bias[row] : value;
     y[row] = add ? y[row] + v : v;
 }
 
-// The weights are read in place, row by row.
-static void apply_few(const Linear *layer, const float *x, int64_t n, float *y, bool add) {
-    const Tensor *w = layer->weight;
-    int64_t rows = tensor_rows(w), cols = tensor_cols(w);
-    size_t row_bytes = w->bytes / (size_t)rows;
-    DotF32Fn dot = kernels_get()->dot_f32[w->type];
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t t = 0; t < n; t++)
-            put(layer, dot(w->data + (size_t)r * row_bytes, x + t * cols, cols), r, add, y + t * rows);
-}
-
-static void apply_repacked(const Linear *layer, const float *x, int64_t n, float *y, bool add, GemvInput *inputs) {
+// Rows first .. first + count - 1 for each input.
+static void few_rows(const LinearUse *use, const float *x, const BlockAct *acts, int64_t n, int64_t first,
+                     int64_t count) {
+    const Linear *layer = use->layer;
     const Tensor *w = layer->weight;
     int64_t rows = tensor_rows(w), cols = tensor_cols(w), groups = cols / BLOCK;
-    size_t bytes = gemv_panel_bytes(w->type, cols);
-    GemvFn gemv = kernels_get()->gemv[w->type];
-    gemv_input(x, n * cols, inputs);
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; r += GEMV_ROWS)
-        for (int64_t t = 0; t < n; t++) {
-            float values[GEMV_ROWS];
-            gemv(layer->panels + (size_t)(r / GEMV_ROWS) * bytes, groups, inputs + t * groups, values);
-            for (int64_t i = 0; i < min(GEMV_ROWS, rows - r); i++) put(layer, values[i], r + i, add, y + t * rows);
-        }
+    const Kernels *k = kernels_get();
+    if (!layer->panels) {
+        size_t row_bytes = w->bytes / (size_t)rows;
+        for (int64_t r = first; r < first + count; r++)
+            for (int64_t t = 0; t < n; t++)
+                put(layer, k->dot_f32[w->type](w->data + (size_t)r * row_bytes, x + t * cols, cols), r, use->add,
+                    use->y + t * rows);
+        return;
+    }
+    const uint8_t *panel = layer->panels + (size_t)(first / GEMV_ROWS) * gemv_panel_bytes(w->type, cols);
+    for (int64_t t = 0; t < n; t++) {
+        float values[GEMV_ROWS];
+        k->gemv[w->type](panel, groups, acts + t * groups, values);
+        for (int64_t i = 0; i < count; i++) put(layer, values[i], first + i, use->add, use->y + t * rows);
+    }
 }
+
+// One loop over the rows of all.
+static void apply_few(const LinearUse *uses, int count, const float *x, int64_t n, BlockAct *acts) {
+    int64_t ends[LINEAR_USES], groups = 0;
+    bool round = false;
+    for (int u = 0; u < count; u++) {
+        groups += (tensor_rows(uses[u].layer->weight) + GEMV_ROWS - 1) / GEMV_ROWS;
+        ends[u] = groups;
+        round = round || uses[u].layer->panels;
+    }
+    if (round) kernels_get()->act(x, acts, n * tensor_cols(uses[0].layer->weight));
+#pragma omp parallel for schedule(static)
+    for (int64_t g = 0; g < groups; g++) {
+        int u = 0;
+        while (g >= ends[u]) u++;
+        int64_t first = (g - (u ? ends[u - 1] : 0)) * GEMV_ROWS, rows = tensor_rows(uses[u].layer->weight);
+        few_rows(&uses[u], x, acts, n, first, min(GEMV_ROWS, rows - first));
+    }
+}
+
+// ---- many inputs: a panel of weights is made ready, then multiplied with all of them
 
 static void add_bias(float *y, const float *bias, int64_t n, int64_t count, int64_t stride, bool add) {
     for (int64_t t = 0; t < n; t++)
         for (int64_t r = 0; r < count; r++) y[t * stride + r] = bias[r] + (add ? y[t * stride + r] : 0);
 }
 
-void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory) {
-    int64_t rows = tensor_rows(layer->weight), cols = tensor_cols(layer->weight);
-    if (n <= LINEAR_FEW && layer->panels) {
-        apply_repacked(layer, x, n, y, add, memory);
-        return;
-    }
-    if (n <= LINEAR_FEW && !panel_is_int8(layer->weight, layer->compute)) {
-        apply_few(layer, x, n, y, add);
-        return;
-    }
-    int64_t height = panel_rows(rows, cols);
-    for (int64_t first = 0; first < rows; first += height) {
-        int64_t count = min(height, rows - first);
-        Panel panel = panel_load(layer->weight, layer->compute, first, count, memory);
+// Inputs of one task: whole groups, fewer where threads would be left without. OpenBLAS's digits depend on it.
+static int64_t tokens_together(const Gemm *gemm, int64_t n) {
+    enum { MOST = 288 };
+    int64_t share = (n + threads_count() - 1) / threads_count();
+    return gemm ? min(MOST, (share + gemm->inputs - 1) / gemm->inputs * gemm->inputs) : MOST;
+}
+
+static void multiply_plain(const LinearUse *use, const Panel *panel, int64_t first, const float *x, int64_t n) {
+    const float *bias = use->layer->bias ? use->layer->bias + first : NULL;
+    int64_t stride = tensor_rows(use->layer->weight), step = tokens_together(panel->gemm, n);
 #pragma omp parallel for schedule(dynamic)
-        for (int64_t t = 0; t < n; t += TOKEN_BLOCK) {
-            int64_t tokens = min(TOKEN_BLOCK, n - t);
-            float *out = y + t * rows + first;
-            if (layer->bias) add_bias(out, layer->bias + first, tokens, count, rows, add);
-            panel_multiply(&panel, x + t * cols, tokens, out, rows, add || layer->bias);
-        }
+    for (int64_t t = 0; t < n; t += step) {
+        int64_t tokens = min(step, n - t);
+        float *y = use->y + t * stride + first;
+        if (bias) add_bias(y, bias, tokens, panel->rows, stride, use->add);
+        panel_multiply(panel, x + t * panel->cols, tokens, y, stride, use->add || bias);
     }
+}
+
+// Both rows and inputs are shared out: inputs are rounded already, and some weights stay in a second-level cache.
+static void multiply_acts(const LinearUse *use, const Panel *panel, int64_t first, const BlockAct *acts, int64_t n) {
+    enum { TOKENS = 48, WEIGHTS = 256 << 10 }; // whole groups of every kernel (6, 4, 1); weights taken together
+    const float *bias = use->layer->bias;
+    int64_t stride = tensor_rows(use->layer->weight), groups = panel->cols / BLOCK;
+    int64_t height = max(WEIGHTS / (panel->cols + 1) / INT8_ROWS, 1) * INT8_ROWS;
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int64_t r = 0; r < panel->rows; r += height)
+        for (int64_t t = 0; t < n; t += TOKENS) {
+            int64_t tokens = min(TOKENS, n - t), rows = min(height, panel->rows - r);
+            float *y = use->y + t * stride + first + r;
+            if (bias) add_bias(y, bias + first + r, tokens, rows, stride, use->add);
+            panel_multiply_acts(panel, acts + t * groups, tokens, r, rows, y, stride, use->add || bias);
+        }
+}
+
+static void apply_many(const LinearUse *use, const float *x, const BlockAct *acts, int64_t n, void *memory) {
+    const Linear *layer = use->layer;
+    int64_t rows = tensor_rows(layer->weight), height = panel_rows(rows, tensor_cols(layer->weight));
+    for (int64_t first = 0; first < rows; first += height) {
+        Panel panel = panel_load(layer->weight, layer->compute, first, min(height, rows - first), memory);
+        if (panel.int8)
+            multiply_acts(use, &panel, first, acts, n);
+        else
+            multiply_plain(use, &panel, first, x, n);
+    }
+}
+
+static void inputs_round(const float *x, int64_t n, int64_t cols, BlockAct *acts) {
+    ActFn act = kernels_get()->act;
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < n; t++) act(x + t * cols, acts + t * (cols / BLOCK), cols);
+}
+
+static bool is_int8(const Linear *layer) { return panel_is_int8(layer->weight, layer->compute); }
+
+void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t n, void *memory) {
+    const int64_t cols = tensor_cols(uses[0].layer->weight);
+    bool few = n <= LINEAR_FEW, integers = false;
+    for (int u = 0; u < count; u++) {
+        integers = integers || is_int8(uses[u].layer);
+        few = few && (uses[u].layer->panels || !is_int8(uses[u].layer));
+    }
+    BlockAct *acts = memory;
+    if (few) {
+        apply_few(uses, count, x, n, acts);
+        return;
+    }
+    if (integers) inputs_round(x, n, cols, acts);
+    uint8_t *panel = (uint8_t *)memory + (integers ? linear_input_bytes(n, cols) : 0);
+    for (int u = 0; u < count; u++) apply_many(&uses[u], x, acts, n, panel);
+}
+
+void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory) {
+    linear_apply_all(&(LinearUse){layer, y, add}, 1, x, n, memory);
 }
 
 // ---- the way back
@@ -168,9 +243,9 @@ void linear_apply_back(const Linear *layer, const float *dy, int64_t n, float *d
     int64_t height = panel_back_rows(rows, cols);
     for (int64_t first = 0; first < rows; first += height) {
         Panel panel = panel_load_back(layer->weight, first, min(height, rows - first), memory);
+        int64_t step = tokens_together(panel.gemm, n);
 #pragma omp parallel for schedule(dynamic)
-        for (int64_t t = 0; t < n; t += TOKEN_BLOCK)
-            panel_multiply_back(&panel, dy + t * rows + first, rows, min(TOKEN_BLOCK, n - t), dx + t * cols,
-                                add || first);
+        for (int64_t t = 0; t < n; t += step)
+            panel_multiply_back(&panel, dy + t * rows + first, rows, min(step, n - t), dx + t * cols, add || first);
     }
 }

@@ -30,13 +30,26 @@ bool linear_repack(Linear *layer, Error *err);
 
 enum { LINEAR_PANEL_BYTES = 8 << 20 }; // aimed at: a panel has whole groups of rows, at least one
 
-// Bytes of memory, 64-byte aligned, that linear_apply needs for a weight of this shape, a panel at a time.
+// Bytes of memory, 64-byte aligned, that a weight of this shape needs, a panel at a time; and that n inputs need to be
+// rounded in int8 arithmetic.
 size_t linear_panel_bytes(int64_t rows, int64_t cols);
+size_t linear_input_bytes(int64_t n, int64_t cols);
 
 enum { LINEAR_FEW = 4 }; // up to so many inputs are single ones: memory is the limit, and weights are not made ready
 
-// y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads.
+// y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads. memory:
+// linear_input_bytes and linear_panel_bytes together.
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory);
+
+// The same for several layers with the same input, which is rounded once, single inputs in one parallel loop.
+typedef struct LinearUse {
+    const Linear *layer;
+    float *y; // [n, rows]
+    bool add;
+} LinearUse;
+
+enum { LINEAR_USES = 3 }; // at most
+void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t n, void *memory);
 
 // The way back: dx [n, cols] = dy [n, rows] W; with `add`, dx += that. memory: linear_back_bytes.
 size_t linear_back_bytes(int64_t rows, int64_t cols);

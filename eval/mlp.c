@@ -53,9 +53,13 @@ static void apply(const MlpScratch *s, const Linear *l, const float *x, int64_t 
 
 void mlp_apply(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, float *out, bool add, MlpScratch *s) {
     int64_t width = tensor_rows(mlp->up.weight);
-    const Linear *first = mlp->gate.weight ? &mlp->gate : &mlp->up;
-    apply(s, first, x, n, s->gate, false);
-    if (mlp->gate.weight) apply(s, &mlp->up, x, n, s->up, false);
+    if (mlp->gate.weight) {
+        const LinearUse both[] = {{&mlp->gate, s->gate, false}, {&mlp->up, s->up, false}};
+        for (int i = 0; i < 2; i++) watch_linear(s->watch, both[i].layer, x, NULL, n);
+        linear_apply_all(both, 2, x, n, s->panel);
+    } else {
+        apply(s, &mlp->up, x, n, s->gate, false);
+    }
     mlp_activate(d, s->gate, mlp->gate.weight ? s->up : NULL, n, width);
     apply(s, &mlp->down, s->gate, n, out, add);
 }

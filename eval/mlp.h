@@ -13,7 +13,7 @@ typedef struct MlpScratch {
     float *weights;     // [chunk, used]
     int32_t *tokens;    // [chunk * used], by expert
     float *shared_gate; // [chunk]
-    float *panel;       // of linear_panel_bytes for every weight in use; not owned
+    float *panel;       // for linear_apply of every weight in use; not owned
     Watch *watch;       // sees the linear layers; or NULL
 } MlpScratch;
 

@@ -88,6 +88,11 @@ void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t
                     p->values, (int)p->cols, add ? 1 : 0, y, (int)y_stride);
 }
 
+void panel_multiply_acts(const Panel *p, const BlockAct *x, int64_t n, int64_t row, int64_t rows, float *y,
+                         int64_t y_stride, bool add) {
+    gemm_int8_multiply_acts(p->int8, p->type, x, n, p->values, row, rows, p->cols, y, y_stride, add);
+}
+
 // ---- the way back
 
 size_t panel_back_bytes(int64_t rows, int64_t cols) {

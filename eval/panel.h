@@ -30,6 +30,11 @@ Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t c
 // callers share out the inputs, in blocks whose size does not depend on the number of threads, nor then do the digits.
 void panel_multiply(const Panel *panel, const float *x, int64_t n, float *y, int64_t y_stride, bool add);
 
+// The same for some rows of a panel in integers, row being a multiple of INT8_ROWS, from inputs rounded already
+// (gemm_int8_multiply_acts).
+void panel_multiply_acts(const Panel *panel, const BlockAct *x, int64_t n, int64_t row, int64_t rows, float *y,
+                         int64_t y_stride, bool add);
+
 // The same weights for the way back: dx [n, cols] = dy [n, rows] W, or with `add` dx += that; dy_stride floats from row
 // to row of dy.
 size_t panel_back_bytes(int64_t rows, int64_t cols);

@@ -51,6 +51,15 @@ size_t transformer_panel(const Model *m, size_t (*bytes_of)(int64_t rows, int64_
     return most;
 }
 
+static size_t one_input(int64_t rows, int64_t cols) {
+    (void)rows;
+    return (size_t)cols;
+}
+
+size_t transformer_inputs(const Model *m, int64_t n) {
+    return m->compute == COMPUTE_INT8 ? linear_input_bytes(n, (int64_t)transformer_panel(m, one_input)) : 0;
+}
+
 int64_t transformer_low(const ModelDesc *d) {
     return d->latent.kv_rank ? max(d->latent.query_rank, d->latent.kv_rank + desc_rope_dims(d)) : 0;
 }
@@ -81,7 +90,7 @@ static bool scratch_new(Transformer *t, int64_t batch, Error *err) {
         {&t->low, n, sizeof(float) * (size_t)low},
         {&t->wide, n, sizeof(float) * (size_t)wide},
         {&t->embedded, n, sizeof(float) * (size_t)d->embed_dim},
-        {&t->panel, 1, transformer_panel(t->model, linear_panel_bytes)},
+        {&t->panel, 1, transformer_panel(t->model, linear_panel_bytes) + transformer_inputs(t->model, t->chunk)},
         {&t->attention, (size_t)t->threads, sizeof(float) * t->attention_floats},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)

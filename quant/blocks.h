@@ -81,11 +81,13 @@ static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, 
 
 // Activations rounded to 8 bits, for integer dot products with any of the above; never in a file.
 typedef struct BlockAct {
-    float d;      // x = d * q
-    float sum;    // d * (q[0] + ... + q[31]), for types with a minimum
-    int8_t q[32]; // -127 .. 127: never -128, whose negative has no code
-} BlockAct;
+    float d;           // x = d * q
+    float sum;         // d * (q[0] + ... + q[31]), for types with a minimum
+    int32_t starts[6]; // what a dot product starts at, by act_start (quant/kernels/layout.h)
+    int8_t q[32];      // -127 .. 127: never -128, whose negative has no code
+} BlockAct;            // of 64 bytes, a line of the CPU's caches
 
+static_assert(sizeof(BlockAct) == 64, "a line");
 static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20, "GGUF layout");
 static_assert(sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24 && sizeof(BlockIQ4_NL) == 18, "GGUF layout");
 static_assert(sizeof(BlockIQ4_XS) == 136 && sizeof(BlockMXFP4) == 17, "GGUF layout");

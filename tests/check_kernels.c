@@ -359,6 +359,7 @@ static double check_act(const Kernels *k, DType type) {
         k->act(x, to, n);
         for (int64_t b = 0; b < n / BLOCK; b++) {
             if (!same_float(to[b].d, want[b].d) || !same_float(to[b].sum, want[b].sum) ||
+                memcmp(to[b].starts, want[b].starts, sizeof want[b].starts) != 0 ||
                 memcmp(to[b].q, want[b].q, BLOCK) != 0)
                 return fail("round %d, block %lld: not as scalar", round, (long long)b);
             if (!act_right(x + b * BLOCK, &to[b])) return fail("round %d, block %lld: wrong", round, (long long)b);
@@ -465,10 +466,10 @@ static double check_gemv(const Kernels *k, DType type) {
                 float want[GEMV_ROWS], got[GEMV_ROWS];
                 void *packed = pack_int8(&scalar, type, weight, rows, cols);
                 uint8_t *panel = malloc(gemv_panel_bytes(type, cols));
-                GemvInput *inputs = malloc((size_t)(cols / BLOCK) * sizeof *inputs);
+                BlockAct *inputs = malloc((size_t)(cols / BLOCK) * sizeof *inputs);
                 gemm_int8_multiply(scalar.int8, type, x, 1, cols, packed, rows, cols, want, rows, false);
                 gemv_pack(type, weight, 0, rows, cols, panel);
-                gemv_input(x, cols, inputs);
+                k->act(x, inputs, cols);
                 k->gemv[type](panel, cols / BLOCK, inputs, got);
                 bool same = true;
                 for (int64_t r = 0; r < rows; r++) same = same && same_float(got[r], want[r]);
@@ -510,17 +511,15 @@ static Int8Tile timed_tile[2];
 static double timed_tokens[2];
 
 static void prepare_tile(const Kernels *k) {
-    static uint8_t *zeros, *inputs;
-    enum { COLS = 1024, INPUTS_BYTES = INT8_TOKENS_MOST * COLS / BLOCK * 80 };
+    enum { COLS = 1024 };
+    static uint8_t *zeros;
+    static BlockAct inputs[INT8_TOKENS_MOST * COLS / BLOCK];
     if (!zeros) zeros = aligned_alloc(64, gemm_int8_bytes(INT8_ROWS, COLS));
-    if (!inputs) inputs = aligned_alloc(64, INPUTS_BYTES);
     memset(zeros, 0, gemm_int8_bytes(INT8_ROWS, COLS));
-    memset(inputs, 0, INPUTS_BYTES);
     timed_tile[k == &scalar] = (Int8Tile){.weights = zeros,
                                           .panel = gemm_int8_bytes(INT8_ROWS, COLS) / 2,
                                           .groups = COLS / BLOCK,
                                           .inputs = inputs,
-                                          .input = COLS / BLOCK * 80,
                                           .y = out,
                                           .stride = INT8_ROWS};
     timed_tokens[k == &scalar] = k->int8->tokens;
@@ -540,7 +539,7 @@ static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row
         break;
     case INT8: k->int8->tile[type](&timed_tile[k == &scalar]); break;
     case GEMV: {
-        static GemvInput inputs[16];
+        static BlockAct inputs[16];
         k->gemv[type](timed_tile[k == &scalar].weights, 16, inputs, out);
         break;
     }

@@ -242,7 +242,7 @@ static void linear_matches_definition(void **state) {
     float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(N * COLS, -1, 1),
           *bias = random_floats(ROWS, -1, 1);
     float *many = random_floats(N * ROWS, 0, 1), *one = random_floats(N * ROWS, 0, 1);
-    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS), NULL), *sum = random_floats(N * ROWS, 0, 1);
+    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS), NULL), *sum = random_floats(N * ROWS, 0, 1);
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
         void *bytes;
         Tensor t = matrix(types[k], ROWS, COLS, values, &bytes);

@@ -84,7 +84,7 @@ static void cache_matches_whole(void **state) {
         Head head;
         KvCache cache;
         if (!head_open(&head, m, &err)) fail_msg("%s", err.text);
-        float *panel = mem_alloc(1, linear_panel_bytes(vocab, dim), &err);
+        float *panel = mem_alloc(1, head_memory(m), &err);
         float *x = mem_alloc((size_t)(n * dim), sizeof *x, &err), *y = mem_alloc((size_t)dim, sizeof *y, &err);
         float *whole = mem_alloc((size_t)vocab, sizeof *whole, &err),
               *step = mem_alloc((size_t)vocab, sizeof *step, &err);

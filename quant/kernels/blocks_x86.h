@@ -118,4 +118,12 @@ INLINE float sum_lanes(__m256 v) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+// The sum of the 16 bytes of each half, in its first lane.
+INLINE __m256i half_sums(__m256i q) {
+    const __m256i ones = _mm256_set1_epi8(1);
+    __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, q), _mm256_set1_epi16(1));
+    fours = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, _MM_SHUFFLE(2, 3, 0, 1)));
+}
+
 #endif

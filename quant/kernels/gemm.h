@@ -19,6 +19,7 @@ typedef struct GemmPiece {
 
 typedef struct Gemm {
     const char *name;
+    int inputs; // that it multiplies together: whole groups are fastest
 
     // Bytes that a weight [rows, cols] takes packed; rows, cols > 0.
     size_t (*bytes)(int64_t rows, int64_t cols);

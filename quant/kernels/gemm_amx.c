@@ -281,6 +281,6 @@ INLINE void multiply_of(const float *x, int64_t n, int64_t x_stride, const void 
                                 int64_t cols, float *y, int64_t y_stride, bool add) {                                  \
         multiply_of(x, n, x_stride, packed, rows, cols, y, y_stride, add, most);                                       \
     }                                                                                                                  \
-    const Gemm name = {label, bytes_##name, pack_##name, pack_turned_##name, multiply_##name};
+    const Gemm name = {label, GROUP, bytes_##name, pack_##name, pack_turned_##name, multiply_##name};
 DEFINE_GEMM(gemm_amx, "amx", TERMS)
 DEFINE_GEMM(gemm_bf16_amx, "amx bf16", 1)

@@ -131,4 +131,4 @@ BF16 static void multiply(const float *x, int64_t n, int64_t x_stride, const voi
     }
 }
 
-const Gemm gemm_bf16_avx512 = {"avx512 bf16", packed_bytes, pack, pack_turned, multiply};
+const Gemm gemm_bf16_avx512 = {"avx512 bf16", INPUTS, packed_bytes, pack, pack_turned, multiply};

@@ -73,6 +73,6 @@ INLINE void f32_multiply(F32TileFn tile, int inputs, const float *x, int64_t n, 
                          float *y, int64_t y_stride, bool add) {                                                       \
         f32_multiply(tile, inputs, x, n, x_stride, packed, rows, cols, y, y_stride, add);                              \
     }                                                                                                                  \
-    const Gemm symbol = {label, bytes, pack, pack_turned, multiply};
+    const Gemm symbol = {label, inputs, bytes, pack, pack_turned, multiply};
 
 #endif

@@ -15,30 +15,23 @@
 
 enum { INT8_ROWS = 32, INT8_LANES = 16, INT8_TOKENS_MOST = 16 };
 
-// How a type's codes are packed, and with what inputs they are multiplied.
+// How a type's codes are packed.
 typedef enum Int8Layout {
-    INT8_SIGNED,   // signed codes, signed inputs
-    INT8_EIGHTS,   // the same, 8 columns of a row together
-    INT8_OFFSET,   // signed codes, inputs + 128 unsigned; with them -128 * (sum of codes) of each row
-    INT8_UNSIGNED, // unsigned codes (types with a minimum), signed inputs; packed as INT8_SIGNED
-    INT8_WIDE,     // codes and inputs of 16 bits
+    INT8_SIGNED,
+    INT8_UNSIGNED, // plus the type's offset, where it has one (BLOCK_TYPES in layout.h); sums then start below zero
+    INT8_EIGHTS,   // signed, 8 columns of a row together
 } Int8Layout;
 
 // Packed weights: panels of INT8_LANES rows, in each a record for every group of 32 columns:
-//     codes   [8][16 rows][4] bytes, or [4][16 rows][8] with INT8_EIGHTS, or [16][16 rows][2] of 16 bits
-//     sums    [halves][16 rows] int32, with INT8_OFFSET alone
+//     codes   [8][16 rows][4] bytes, or [4][16 rows][8] with INT8_EIGHTS
 //     scales  [halves][16 rows] f32
 //     minimum [16 rows] f32, of types that have one
-// Packed inputs: for every token a record for every group: scale and scale * sum in f32, then 32 codes, of 8 or 16
-// bits.
-enum { INT8_INPUT_HEAD = 2 * sizeof(float) };
 
 typedef struct Int8Tile {
     const uint8_t *weights; // two panels, `panel` bytes apart
     size_t panel;
     int64_t groups;
-    const uint8_t *inputs; // as many as the kernel's `tokens`, `input` bytes apart
-    size_t input;
+    const BlockAct *inputs; // as many as the kernel's `tokens`, each of `groups`, one after the other
     float *y; // [tokens, INT8_ROWS], `stride` floats from row to row
     int64_t stride;
     bool add; // y += the result
@@ -64,9 +57,16 @@ size_t gemm_int8_bytes(int64_t rows, int64_t cols);
 void gemm_int8_pack(const GemmInt8 *gemm, DType type, const uint8_t *weight, int64_t row, int64_t rows, int64_t cols,
                     void *packed);
 
-// y [n, rows] = x [n, cols] W^T, or with `add` y += that; strides are in floats. In the calling thread, which keeps a
-// MiB for the rounded inputs. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do
-// all results of that row.
+// y [n, rows] = x [n, cols] W^T, or with `add` y += that, for rows row .. row + rows - 1 of a packed weight, row being a
+// multiple of INT8_ROWS; y_stride is in floats. `x` is rounded already (kernels.h, ActFn): cols / 32 blocks a token, and
+// readable for INT8_TOKENS_MOST - 1 tokens beyond n, whatever stands there. One thread; others may multiply with the
+// same. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do all results of that
+// row.
+void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
+                             int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
+
+// The same from x [n, cols] in f32, x_stride floats from row to row, which is rounded in a MiB that the calling thread
+// keeps.
 void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
                         const void *packed, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
 

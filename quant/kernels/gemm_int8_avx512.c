@@ -1,5 +1,5 @@
-// AVX512_VNNI: one instruction multiplies 64 unsigned by 64 signed bytes and adds up each four neighbours, so inputs
-// take 128 more, and sums start at what that adds. 32 rows by 6 inputs: 12 integer sums and 12 in f32.
+// AVX512_VNNI: one instruction multiplies 64 unsigned by 64 signed bytes and adds up each four neighbours, so codes are
+// unsigned, and sums start below zero by what that adds. 32 rows by 6 inputs: 12 integer sums and 12 in f32.
 #include "quant/kernels/gemm_int8_tile.h"
 #include <immintrin.h>
 
@@ -8,35 +8,35 @@
 enum { TOKENS = 6, PANELS = INT8_ROWS / INT8_LANES };
 
 VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
-    const uint8_t *w = a->weights, *x = a->inputs;
-    const size_t panel = a->panel, input = a->input;
+    const uint8_t *w = a->weights;
+    const BlockAct *x = a->inputs;
+    const size_t panel = a->panel;
+    const int64_t groups = a->groups;
     __m512 sums[PANELS][TOKENS];
     UNROLL
     for (int p = 0; p < PANELS; p++) UNROLL
     for (int i = 0; i < TOKENS; i++) sums[p][i] = _mm512_setzero_ps();
-    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
         for (int h = 0; h < t.halves; h++) {
-            const size_t half = (size_t)h * int8_lane_bytes();
             __m512i dots[PANELS][TOKENS];
             UNROLL
-            for (int p = 0; p < PANELS; p++) UNROLL
             for (int i = 0; i < TOKENS; i++)
-                dots[p][i] = _mm512_load_si512(w + (size_t)p * panel + int8_sums_at(t) + half);
+                dots[0][i] = dots[1][i] = _mm512_set1_epi32(x[i * groups].starts[act_start(t.offset, h)]);
             UNROLL
             for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
                 __m512i w0 = _mm512_load_si512(w + 64 * k), w1 = _mm512_load_si512(w + panel + 64 * k);
                 UNROLL
                 for (int i = 0; i < TOKENS; i++) {
-                    __m512i four = _mm512_set1_epi32(int8_four(x + (size_t)i * input + INT8_INPUT_HEAD + 4 * k));
-                    dots[0][i] = _mm512_dpbusd_epi32(dots[0][i], four, w0);
-                    dots[1][i] = _mm512_dpbusd_epi32(dots[1][i], four, w1);
+                    __m512i four = _mm512_set1_epi32(int8_four(x[i * groups].q + 4 * k));
+                    dots[0][i] = _mm512_dpbusd_epi32(dots[0][i], w0, four);
+                    dots[1][i] = _mm512_dpbusd_epi32(dots[1][i], w1, four);
                 }
             }
-            __m512 d0 = _mm512_load_ps(w + int8_scales_at(t) + half),
-                   d1 = _mm512_load_ps(w + panel + int8_scales_at(t) + half);
+            const uint8_t *scales = w + int8_scales_at() + (size_t)h * int8_lane_bytes();
+            __m512 d0 = _mm512_load_ps(scales), d1 = _mm512_load_ps(scales + panel);
             UNROLL
             for (int i = 0; i < TOKENS; i++) {
-                __m512 d = _mm512_set1_ps(int8_float(x + (size_t)i * input));
+                __m512 d = _mm512_set1_ps(x[i * groups].d);
                 sums[0][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[0][i]), _mm512_mul_ps(d0, d), sums[0][i]);
                 sums[1][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[1][i]), _mm512_mul_ps(d1, d), sums[1][i]);
             }
@@ -45,7 +45,7 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
         __m512 m0 = _mm512_load_ps(w + int8_min_at(t)), m1 = _mm512_load_ps(w + panel + int8_min_at(t));
         UNROLL
         for (int i = 0; i < TOKENS; i++) {
-            __m512 sum = _mm512_set1_ps(int8_float(x + (size_t)i * input + sizeof(float)));
+            __m512 sum = _mm512_set1_ps(x[i * groups].sum);
             sums[0][i] = _mm512_fmadd_ps(m0, sum, sums[0][i]);
             sums[1][i] = _mm512_fmadd_ps(m1, sum, sums[1][i]);
         }
@@ -58,11 +58,11 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     }
 }
 
-#define DEFINE_TILES(name, type, block, groups, halves, min, ...)                                                      \
-    VNNI static void tile_##name(const Int8Tile *a) { tile((Int8Type){INT8_OFFSET, halves, min}, a); }
+#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
+    VNNI static void tile_##name(const Int8Tile *a) { tile((Int8Type){INT8_UNSIGNED, halves, min, offset}, a); }
 BLOCK_TYPES(DEFINE_TILES)
 
 #define TILE(name, type, ...)   [type] = tile_##name,
-#define LAYOUT(name, type, ...) [type] = INT8_OFFSET,
+#define LAYOUT(name, type, ...) [type] = INT8_UNSIGNED,
 const GemmInt8 gemm_int8_avx512_vnni = {
     .name = "avx512 vnni", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};

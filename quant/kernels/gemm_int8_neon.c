@@ -40,11 +40,12 @@ INLINE float32x4_t floats_at(const uint8_t *at) { return vld1q_f32((const float 
 // ---- several inputs (quant/kernels/gemm_int8.h)
 
 INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *w, float *y) {
-    const uint8_t *x = a->inputs;
+    const BlockAct *x = a->inputs;
+    const int64_t groups = a->groups;
     float32x4_t sums[FOURS][TOKENS];
     for (int f = 0; f < FOURS; f++)
         for (int i = 0; i < TOKENS; i++) sums[f][i] = vdupq_n_f32(0);
-    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
         for (int h = 0; h < t.halves; h++) {
             int32x4_t dots[FOURS][TOKENS];
             for (int f = 0; f < FOURS; f++)
@@ -52,7 +53,7 @@ INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *
             for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
                 int8x16_t in[TOKENS];
                 UNROLL
-                for (int i = 0; i < TOKENS; i++) in[i] = four_of(x + (size_t)i * a->input + INT8_INPUT_HEAD + 4 * k);
+                for (int i = 0; i < TOKENS; i++) in[i] = four_of(x[i * groups].q + 4 * k);
                 UNROLL
                 for (int f = 0; f < FOURS; f++) {
                     int8x16_t codes = vld1q_s8((const int8_t *)w + 64 * k + 16 * f);
@@ -62,17 +63,17 @@ INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *
             }
             UNROLL
             for (int f = 0; f < FOURS; f++) {
-                float32x4_t d = floats_at(w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 16 * f);
+                float32x4_t d = floats_at(w + int8_scales_at() + (size_t)h * int8_lane_bytes() + 16 * f);
                 UNROLL
                 for (int i = 0; i < TOKENS; i++)
                     sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]),
-                                           vmulq_n_f32(d, int8_float(x + (size_t)i * a->input)));
+                                           vmulq_n_f32(d, x[i * groups].d));
             }
         }
         for (int f = 0; t.min && f < FOURS; f++) {
             float32x4_t m = floats_at(w + int8_min_at(t) + 16 * f);
             for (int i = 0; i < TOKENS; i++)
-                sums[f][i] = vfmaq_n_f32(sums[f][i], m, int8_float(x + (size_t)i * a->input + sizeof(float)));
+                sums[f][i] = vfmaq_n_f32(sums[f][i], m, x[i * groups].sum);
         }
     }
     for (int i = 0; i < TOKENS; i++)
@@ -99,8 +100,8 @@ INLINE float32x4_t of_rows(const uint8_t *at) {
     return vcombine_f32(two, two);
 }
 
-INLINE float32x4_t of_inputs(const uint8_t *at, size_t input) {
-    return vcombine_f32(vdup_n_f32(int8_float(at)), vdup_n_f32(int8_float(at + input)));
+INLINE float32x4_t of_inputs(float first, float second) {
+    return vcombine_f32(vdup_n_f32(first), vdup_n_f32(second));
 }
 
 INLINE void store(bool add, float *to, float32x2_t low, float32x2_t high) {
@@ -110,13 +111,13 @@ INLINE void store(bool add, float *to, float32x2_t low, float32x2_t high) {
 
 // Rows row .. row + 7 of a panel.
 I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int row, float *y) {
-    const uint8_t *x = a->inputs;
-    const size_t pair = 2 * a->input;
+    const BlockAct *x = a->inputs;
+    const int64_t groups = a->groups;
     float32x4_t sums[ROW_PAIRS][INPUT_PAIRS];
     UNROLL
     for (int r = 0; r < ROW_PAIRS; r++) UNROLL
     for (int i = 0; i < INPUT_PAIRS; i++) sums[r][i] = vdupq_n_f32(0);
-    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += int8_input_record(t)) {
+    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
         UNROLL
         for (int h = 0; h < t.halves; h++) {
             int32x4_t dots[ROW_PAIRS][INPUT_PAIRS];
@@ -128,8 +129,8 @@ I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int
                 int8x16_t in[INPUT_PAIRS];
                 UNROLL
                 for (int i = 0; i < INPUT_PAIRS; i++) {
-                    const int8_t *at = (const int8_t *)x + (size_t)i * pair + INT8_INPUT_HEAD + 8 * k;
-                    in[i] = vcombine_s8(vld1_s8(at), vld1_s8(at + a->input));
+                    const BlockAct *two = x + 2 * i * groups;
+                    in[i] = vcombine_s8(vld1_s8(two->q + 8 * k), vld1_s8(two[groups].q + 8 * k));
                 }
                 UNROLL
                 for (int r = 0; r < ROW_PAIRS; r++) {
@@ -138,10 +139,10 @@ I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int
                     for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vmmlaq_s32(dots[r][i], in[i], codes);
                 }
             }
-            const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 4 * row;
+            const uint8_t *scales = w + int8_scales_at() + (size_t)h * int8_lane_bytes() + 4 * row;
             UNROLL
             for (int i = 0; i < INPUT_PAIRS; i++) {
-                float32x4_t d = of_inputs(x + (size_t)i * pair, a->input);
+                float32x4_t d = of_inputs(x[2 * i * groups].d, x[(2 * i + 1) * groups].d);
                 UNROLL
                 for (int r = 0; r < ROW_PAIRS; r++)
                     sums[r][i] =
@@ -151,7 +152,7 @@ I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int
         if (!t.min) continue;
         UNROLL
         for (int i = 0; i < INPUT_PAIRS; i++) {
-            float32x4_t sum = of_inputs(x + (size_t)i * pair + sizeof(float), a->input);
+            float32x4_t sum = of_inputs(x[2 * i * groups].sum, x[(2 * i + 1) * groups].sum);
             UNROLL
             for (int r = 0; r < ROW_PAIRS; r++)
                 sums[r][i] = vfmaq_f32(sums[r][i], of_rows(w + int8_min_at(t) + 4 * row + 8 * r), sum);
@@ -200,7 +201,7 @@ INLINE int8x16_t gemv_codes(GemvType t, const uint8_t *record, int8x16_t levels,
     return vsubq_s8(vreinterpretq_s8_u8(q), vdupq_n_s8((int8_t)t.offset));
 }
 
-INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t groups, const GemvInput *x, float *y) {
+INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t groups, const BlockAct *x, float *y) {
     float32x4_t sums[FOURS] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     int8x16_t levels = t.levels ? vld1q_s8(t.levels) : vdupq_n_s8(0);
     for (int64_t g = 0; g < groups; g++, panel += gemv_record(t)) {
@@ -226,9 +227,9 @@ INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t gro
 #define TILE(name, type, ...) [type] = TILE_OF(name),
 
 #define DEFINE_WIDE(name, type, block, groups, halves, min, ...)                                                       \
-    static void tile_wide_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min}, dot_wide, a); }
+    static void tile_wide_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_wide, a); }
 #define DEFINE_GEMV_WIDE(name, type, ...)                                                                              \
-    static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const GemvInput *x, float y[GEMV_ROWS]) {       \
+    static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {       \
         panel_times((GemvType){__VA_ARGS__}, dot_wide, panel, groups, x, y);                                           \
     }
 BLOCK_TYPES(DEFINE_WIDE)
@@ -242,9 +243,9 @@ static const GemmInt8 wide = {.name = "neon", .tokens = TOKENS, .tile = {BLOCK_T
 DOTPROD INLINE int32x4_t dot_sdot(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
 
 #define DEFINE_SDOT(name, type, block, groups, halves, min, ...)                                                       \
-    DOTPROD static void tile_sdot_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min}, dot_sdot, a); }
+    DOTPROD static void tile_sdot_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_sdot, a); }
 #define DEFINE_GEMV_SDOT(name, type, ...)                                                                              \
-    DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const GemvInput *x,                     \
+    DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const BlockAct *x,                     \
                                          float y[GEMV_ROWS]) {                                                         \
         panel_times((GemvType){__VA_ARGS__}, dot_sdot, panel, groups, x, y);                                           \
     }
@@ -258,7 +259,7 @@ static const GemmInt8 sdot = {.name = "neon dotprod", .tokens = TOKENS, .tile = 
 
 #if defined(I8MM)
 #define DEFINE_SMMLA(name, type, block, groups, halves, min, ...)                                                      \
-    I8MM static void tile_smmla_##name(const Int8Tile *a) { tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min}, a); }
+    I8MM static void tile_smmla_##name(const Int8Tile *a) { tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0}, a); }
 BLOCK_TYPES(DEFINE_SMMLA)
 
 #define TILE_OF(name)           tile_smmla_##name

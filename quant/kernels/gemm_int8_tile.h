@@ -10,17 +10,13 @@ typedef struct Int8Type {
     Int8Layout layout;
     int halves;
     bool min;
+    int offset; // of unsigned codes
 } Int8Type;
 
-INLINE size_t int8_code_bytes(Int8Type t) { return t.layout == INT8_WIDE ? 64 : 32; }
-INLINE size_t int8_sums_at(Int8Type t) { return INT8_LANES * int8_code_bytes(t); }
 INLINE size_t int8_lane_bytes(void) { return INT8_LANES * sizeof(float); }
-INLINE size_t int8_scales_at(Int8Type t) {
-    return int8_sums_at(t) + (t.layout == INT8_OFFSET ? (size_t)t.halves * int8_lane_bytes() : 0);
-}
-INLINE size_t int8_min_at(Int8Type t) { return int8_scales_at(t) + (size_t)t.halves * int8_lane_bytes(); }
+INLINE size_t int8_scales_at(void) { return INT8_LANES * BLOCK; }
+INLINE size_t int8_min_at(Int8Type t) { return int8_scales_at() + (size_t)t.halves * int8_lane_bytes(); }
 INLINE size_t int8_record(Int8Type t) { return int8_min_at(t) + (t.min ? int8_lane_bytes() : 0); }
-INLINE size_t int8_input_record(Int8Type t) { return INT8_INPUT_HEAD + int8_code_bytes(t); }
 
 INLINE float int8_float(const uint8_t *at) {
     float f;
@@ -28,7 +24,8 @@ INLINE float int8_float(const uint8_t *at) {
     return f;
 }
 
-INLINE int32_t int8_four(const uint8_t *at) {
+// Four activations.
+INLINE int32_t int8_four(const int8_t *at) {
     int32_t i;
     memcpy(&i, at, sizeof i);
     return i;

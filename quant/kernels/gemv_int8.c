@@ -67,15 +67,3 @@ void gemv_pack(DType type, const uint8_t *weight, int64_t row, int64_t rows, int
                 lane_pack(&t, &u, g, (int)r, panel + (size_t)(c / BLOCK + g) * gemv_record(t));
         }
 }
-
-void gemv_input(const float *x, int64_t n, GemvInput *to) {
-    ActFn act = kernels_get()->act;
-    for (int64_t c = 0; c < n; c += BLOCK, to++) {
-        BlockAct a;
-        act(x + c, &a, BLOCK);
-        *to = (GemvInput){.d = a.d, .sum = a.sum};
-        memcpy(to->q, a.q, BLOCK);
-        for (int i = 0; i < BLOCK; i++) to->totals[i / 16] += a.q[i];
-        to->total = to->totals[0] + to->totals[1];
-    }
-}

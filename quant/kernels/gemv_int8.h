@@ -19,23 +19,13 @@
 
 enum { GEMV_ROWS = 16 };
 
-typedef struct GemvInput { // 32 activations
-    float d, sum;          // as BlockAct has them
-    int32_t totals[2];     // of the codes of each half
-    int32_t total;         // of all
-    int8_t q[BLOCK];
-} GemvInput;
-
 // y [16] = panel x, for `groups` groups of 32 columns.
-typedef void (*GemvFn)(const uint8_t *panel, int64_t groups, const GemvInput *x, float y[GEMV_ROWS]);
+typedef void (*GemvFn)(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]);
 
 // Bytes of a panel of `cols` columns; 0 where the type has none.
 size_t gemv_panel_bytes(DType type, int64_t cols);
 
 // Packs rows row .. row + 15, fewer at the lower edge, of a weight [rows, cols] that starts at `weight`.
 void gemv_pack(DType type, const uint8_t *weight, int64_t row, int64_t rows, int64_t cols, uint8_t *panel);
-
-// Rounds x [n]; n a multiple of 32.
-void gemv_input(const float *x, int64_t n, GemvInput *to);
 
 #endif

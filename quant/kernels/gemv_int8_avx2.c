@@ -30,13 +30,13 @@ INLINE __m256i pairs_of(GemvType t, __m256i w, __m256i q) {
 
 INLINE __m256i widened(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
-INLINE __m256i four_activations(const GemvInput *x, int four) {
+INLINE __m256i four_activations(const BlockAct *x, int four) {
     int32_t q;
     memcpy(&q, x->q + 4 * four, sizeof q);
     return _mm256_set1_epi32(q);
 }
 
-INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const GemvInput *x, float *y) {
+INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const BlockAct *x, float *y) {
     __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     __m256i levels = _mm256_setzero_si256();
     if (t.levels)
@@ -47,8 +47,8 @@ INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const 
         for (int e = 0; e < 2; e++) {
             UNROLL
             for (int h = 0; h < t.halves; h++) {
-                int32_t total = t.halves == 2 ? x[g].totals[h] : x[g].total;
-                __m256i dots = is_signed(t) ? _mm256_setzero_si256() : _mm256_set1_epi32(-t.offset * total);
+                __m256i dots = _mm256_setzero_si256();
+                if (!is_signed(t) && t.offset) dots = _mm256_set1_epi32(x[g].starts[act_start(t.offset, h)]);
                 UNROLL
                 for (int four = h * 8 / t.halves; four < (h + 1) * 8 / t.halves; four += 2) {
                     __m256i a = pairs_of(t, four_codes(t, panel, levels, four, e), four_activations(&x[g], four));
@@ -70,7 +70,7 @@ INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const 
 }
 
 #define DEFINE(name, type, ...)                                                                                        \
-    static void gemv_##name(const uint8_t *panel, int64_t groups, const GemvInput *x, float y[GEMV_ROWS]) {            \
+    static void gemv_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {            \
         panel_times((GemvType){__VA_ARGS__}, panel, groups, x, y);                                                     \
     }
 GEMV_TYPES(DEFINE)

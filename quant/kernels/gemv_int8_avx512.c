@@ -34,7 +34,7 @@ INLINE __m512i four_codes(GemvType t, const uint8_t *record, __m512i levels, int
     return q;
 }
 
-VNNI INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const GemvInput *x, float *y) {
+VNNI INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const BlockAct *x, float *y) {
     __m512 sum = _mm512_setzero_ps();
     __m512i levels = _mm512_setzero_si512();
     if (t.levels)
@@ -43,8 +43,7 @@ VNNI INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, c
     for (int64_t g = 0; g < groups; g++, panel += gemv_record(t)) {
         UNROLL
         for (int h = 0; h < t.halves; h++) {
-            int32_t total = t.halves == 2 ? x[g].totals[h] : x[g].total;
-            __m512i dots = t.offset ? _mm512_set1_epi32(-t.offset * total) : _mm512_setzero_si512();
+            __m512i dots = t.offset ? _mm512_set1_epi32(x[g].starts[act_start(t.offset, h)]) : _mm512_setzero_si512();
             UNROLL
             for (int four = h * 8 / t.halves; four < (h + 1) * 8 / t.halves; four++) {
                 int32_t q;
@@ -60,7 +59,7 @@ VNNI INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, c
 }
 
 #define DEFINE(name, type, ...)                                                                                        \
-    VNNI static void gemv_##name(const uint8_t *panel, int64_t groups, const GemvInput *x, float y[GEMV_ROWS]) {       \
+    VNNI static void gemv_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {       \
         panel_times((GemvType){__VA_ARGS__}, panel, groups, x, y);                                                     \
     }
 GEMV_TYPES(DEFINE)

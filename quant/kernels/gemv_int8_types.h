@@ -23,7 +23,7 @@ typedef struct GemvType {
     X(q5_0,   DT_Q5_0,    5,   NULL,          16,    1,     false, true)  \
     X(q5_1,   DT_Q5_1,    5,   NULL,          0,     1,     true,  true)  \
     X(iq4_nl, DT_IQ4_NL,  4,   iq4_nl_levels, 128,   1,     false, true)  \
-    X(mxfp4,  DT_MXFP4,   4,   e2m1_doubled,  12,    1,     false, false) \
+    X(mxfp4,  DT_MXFP4,   4,   e2m1_doubled,  16,    1,     false, false) \
     X(iq4_xs, DT_IQ4_XS,  4,   iq4_nl_levels, 128,   1,     false, false) \
     X(q4_k,   DT_Q4_K,    4,   NULL,          0,     1,     true,  false) \
     X(q5_k,   DT_Q5_K,    5,   NULL,          0,     1,     true,  false) \

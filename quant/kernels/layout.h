@@ -30,23 +30,24 @@ typedef struct Scales {
 } Scales;
 
 // clang-format off
-//    name    type       struct       groups halves min    scales
+// offset: what makes a code unsigned, code + offset in 0 .. 255, where it is not.
+//    name    type       struct       groups halves min    scales          offset
 #define BLOCK_TYPES(X) \
-    X(q8_0,   DT_Q8_0,   BlockQ8_0,   1,     1,     false, scale_first)   \
-    X(q4_0,   DT_Q4_0,   BlockQ4_0,   1,     1,     false, scale_first)   \
-    X(q4_1,   DT_Q4_1,   BlockQ4_1,   1,     1,     true,  scale_minimum) \
-    X(q5_0,   DT_Q5_0,   BlockQ5_0,   1,     1,     false, scale_first)   \
-    X(q5_1,   DT_Q5_1,   BlockQ5_1,   1,     1,     true,  scale_minimum) \
-    X(iq4_nl, DT_IQ4_NL, BlockIQ4_NL, 1,     1,     false, scale_first)   \
-    X(mxfp4,  DT_MXFP4,  BlockMXFP4,  1,     1,     false, scale_e8m0)    \
-    X(iq4_xs, DT_IQ4_XS, BlockIQ4_XS, 8,     1,     false, scales_iq4_xs) \
-    X(q4_k,   DT_Q4_K,   BlockQ4_K,   8,     1,     true,  scales_packed) \
-    X(q5_k,   DT_Q5_K,   BlockQ5_K,   8,     1,     true,  scales_packed) \
-    X(q6_k,   DT_Q6_K,   BlockQ6_K,   8,     2,     false, scales_q6_k)
+    X(q8_0,   DT_Q8_0,   BlockQ8_0,   1,     1,     false, scale_first,    128) \
+    X(q4_0,   DT_Q4_0,   BlockQ4_0,   1,     1,     false, scale_first,    8)   \
+    X(q4_1,   DT_Q4_1,   BlockQ4_1,   1,     1,     true,  scale_minimum,  0)   \
+    X(q5_0,   DT_Q5_0,   BlockQ5_0,   1,     1,     false, scale_first,    16)  \
+    X(q5_1,   DT_Q5_1,   BlockQ5_1,   1,     1,     true,  scale_minimum,  0)   \
+    X(iq4_nl, DT_IQ4_NL, BlockIQ4_NL, 1,     1,     false, scale_first,    128) \
+    X(mxfp4,  DT_MXFP4,  BlockMXFP4,  1,     1,     false, scale_e8m0,     16)  \
+    X(iq4_xs, DT_IQ4_XS, BlockIQ4_XS, 8,     1,     false, scales_iq4_xs,  128) \
+    X(q4_k,   DT_Q4_K,   BlockQ4_K,   8,     1,     true,  scales_packed,  0)   \
+    X(q5_k,   DT_Q5_K,   BlockQ5_K,   8,     1,     true,  scales_packed,  0)   \
+    X(q6_k,   DT_Q6_K,   BlockQ6_K,   8,     2,     false, scales_q6_k,    32)
 // clang-format on
 
 // Defines layout_q8_0 and so on, where Layout is the set's own struct with these fields and `codes` at the end.
-#define DEFINE_LAYOUT(name, type, block, groups, halves, min, scales)                                                  \
+#define DEFINE_LAYOUT(name, type, block, groups, halves, min, scales, offset)                                          \
     static const Layout layout_##name = {sizeof(block), groups, halves, min, scales, codes_##name};
 
 #define LAYOUT_FIELDS                                                                                                  \
@@ -115,6 +116,24 @@ INLINE float act_scale(float largest, float *inverse) {
     bool usable = largest >= 0x1p-119f && largest <= 0x1.fffffep127f;
     *inverse = usable ? 127.0f / largest : 0;
     return usable ? largest / 127.0f : largest < 1 ? 0 : largest - largest;
+}
+
+// Unsigned codes make a dot product larger by offset * (sum of q), which it therefore starts below zero by. Where that
+// is in BlockAct.starts; half: of a group, for types with two scales in one (whose offset is 32).
+INLINE int act_start(int offset, int half) {
+    return offset == 0 ? 5 : offset == 8 ? 0 : offset == 16 ? 1 : offset == 128 ? 2 : 3 + half;
+}
+
+// What follows from d and the sums of either half's q.
+INLINE void act_finish(BlockAct *a, int32_t first, int32_t second) {
+    int32_t all = first + second;
+    a->sum = a->d * (float)all;
+    a->starts[act_start(8, 0)] = -8 * all;
+    a->starts[act_start(16, 0)] = -16 * all;
+    a->starts[act_start(128, 0)] = -128 * all;
+    a->starts[act_start(32, 0)] = -32 * first;
+    a->starts[act_start(32, 1)] = -32 * second;
+    a->starts[act_start(0, 0)] = 0;
 }
 
 #endif

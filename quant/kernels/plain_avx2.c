@@ -1,4 +1,5 @@
 // Plain types and activations with AVX2, F16C and FMA: 8 numbers at a time, what is left over one by one.
+#include "quant/kernels/blocks_x86.h"
 #include "quant/kernels/kernels.h"
 #include "quant/kernels/layout.h"
 #include <immintrin.h>
@@ -106,11 +107,6 @@ static void from_f32_bf16(const float *src, void *dst, int64_t n) {
     }
 }
 
-INLINE int sum_int(__m128i v) {
-    v = _mm_add_epi32(v, _mm_shuffle_epi32(v, _MM_SHUFFLE(1, 0, 3, 2)));
-    return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, _MM_SHUFFLE(2, 3, 0, 1))));
-}
-
 INLINE uint32_t largest_int(__m256i v) {
     __m128i m = _mm_max_epu32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     m = _mm_max_epu32(m, _mm_shuffle_epi32(m, _MM_SHUFFLE(1, 0, 3, 2)));
@@ -121,7 +117,7 @@ static void act(const float *src, BlockAct *dst, int64_t n) {
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
     for (int64_t block = 0; block < n / BLOCK; block++, src += BLOCK, dst++) {
         __m256 x[4];
-        __m256i q[4], largest = _mm256_setzero_si256(), sum = largest;
+        __m256i q[4], largest = _mm256_setzero_si256();
         for (int i = 0; i < 4; i++) {
             x[i] = _mm256_loadu_ps(src + 8 * i);
             largest = _mm256_max_epu32(largest, _mm256_and_si256(_mm256_castps_si256(x[i]), magnitude));
@@ -133,13 +129,13 @@ static void act(const float *src, BlockAct *dst, int64_t n) {
         for (int i = 0; i < 4; i++) {
             __m256 scaled = _mm256_and_ps(keep, _mm256_mul_ps(x[i], _mm256_set1_ps(inverse)));
             q[i] = _mm256_cvtps_epi32(scaled); // to nearest even, the processor's default
-            sum = _mm256_add_epi32(sum, q[i]);
         }
         __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
         const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); // packs work within 128 bits
-        _mm256_storeu_si256((void *)dst->q, _mm256_permutevar8x32_epi32(packed, order));
-        int total = sum_int(_mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1)));
-        dst->sum = dst->d * (float)total;
+        packed = _mm256_permutevar8x32_epi32(packed, order);
+        _mm256_storeu_si256((void *)dst->q, packed);
+        __m256i sums = half_sums(packed);
+        act_finish(dst, _mm256_extract_epi32(sums, 0), _mm256_extract_epi32(sums, 4));
     }
 }
 

@@ -1,7 +1,7 @@
 // Plain types and activations with AVX-512: 16 numbers at a time, what is left over under a mask.
+#include "quant/kernels/blocks_x86.h"
 #include "quant/kernels/kernels.h"
 #include "quant/kernels/layout.h"
-#include <immintrin.h>
 
 // The first `left` of 16 lanes, all where there are as many.
 INLINE __mmask16 lanes(int64_t left) { return (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1); }
@@ -106,9 +106,10 @@ static void act(const float *src, BlockAct *dst, int64_t n) {
         __m512 by = _mm512_set1_ps(inverse);
         __m512i qa = _mm512_cvtps_epi32(_mm512_maskz_mul_ps(keep, a, by)); // to nearest even, the default
         __m512i qb = _mm512_cvtps_epi32(_mm512_maskz_mul_ps(keep, b, by));
-        _mm_storeu_si128((void *)dst->q, _mm512_cvtepi32_epi8(qa));
-        _mm_storeu_si128((void *)(dst->q + 16), _mm512_cvtepi32_epi8(qb));
-        dst->sum = dst->d * (float)_mm512_reduce_add_epi32(_mm512_add_epi32(qa, qb));
+        __m256i q = _mm256_set_m128i(_mm512_cvtepi32_epi8(qb), _mm512_cvtepi32_epi8(qa));
+        _mm256_storeu_si256((void *)dst->q, q);
+        __m256i sums = half_sums(q);
+        act_finish(dst, _mm256_extract_epi32(sums, 0), _mm256_extract_epi32(sums, 4));
     }
 }
 

@@ -103,15 +103,15 @@ static void act(const float *src, BlockAct *dst, int64_t n) {
             largest = vmaxq_u32(largest, vandq_u32(vreinterpretq_u32_f32(vld1q_f32(src + i)), magnitude));
         float inverse;
         dst->d = act_scale(float_of_bits(vmaxvq_u32(largest)), &inverse);
-        int32x4_t sum = vdupq_n_s32(0);
+        int32x4_t sums[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
         for (int i = 0; i < BLOCK; i += 8) {
             // To nearest even. Where the inverse is 0, so is every code: the conversion takes NaN to 0.
             int32x4_t a = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(src + i), inverse));
             int32x4_t b = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(src + i + 4), inverse));
             vst1_s8(dst->q + i, vmovn_s16(vcombine_s16(vmovn_s32(a), vmovn_s32(b))));
-            sum = vaddq_s32(sum, vaddq_s32(a, b));
+            sums[i / (BLOCK / 2)] = vaddq_s32(sums[i / (BLOCK / 2)], vaddq_s32(a, b));
         }
-        dst->sum = dst->d * (float)vaddvq_s32(sum);
+        act_finish(dst, vaddvq_s32(sums[0]), vaddvq_s32(sums[1]));
     }
 }
 

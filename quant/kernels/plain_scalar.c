@@ -73,14 +73,14 @@ static void act(const float *src, BlockAct *dst, int64_t n) {
         }
         float inverse;
         dst->d = act_scale(float_of_bits(largest), &inverse);
-        int sum = 0;
+        int sums[2] = {0, 0};
         for (int i = 0; i < BLOCK; i++) {
             // Adding 1.5 * 2^23 leaves no room for a fraction, so that the sum is rounded to nearest even.
             float q = inverse > 0 ? (src[i] * inverse + 0x1.8p23f) - 0x1.8p23f : 0;
             dst->q[i] = (int8_t)q;
-            sum += dst->q[i];
+            sums[i / (BLOCK / 2)] += dst->q[i];
         }
-        dst->sum = dst->d * (float)sum;
+        act_finish(dst, sums[0], sums[1]);
     }
 }
 
