@@ -18,8 +18,10 @@
 #include <string.h>
 
 enum {
-    SLICE = 1 << 17,         // elements: with its f32 copy, source and result it stays in a second-level cache
-    RELEASE_BACK = 64 << 10, // pages that an earlier slice ended in are given back too
+    SLICE = 1 << 17,         // elements: source and result stay in a second-level cache
+    STRIP = 1 << 12,         // ... of which so many are in f32 at a time
+    RELEASE_BYTES = 4 << 20, // of the source, given back together: each time interrupts all threads
+    RELEASE_BACK = 64 << 10, // pages that earlier ones ended in are given back too
 };
 
 // The largest finite f16, and so the largest scale that a block can have.
@@ -33,7 +35,7 @@ typedef struct Slice {
 typedef struct Slices {
     Slice *items;
     size_t count, capacity;
-    int64_t max_elements;
+    int64_t max_strip; // elements
     size_t max_bytes;  // of a result
     size_t max_source; // of a slice whose rows are put together
 } Slices;
@@ -59,6 +61,8 @@ static size_t rows_bytes(const Tensor *t, DType type, int64_t rows) {
     return (size_t)(rows * tensor_cols(t) / info->block) * info->block_bytes; // fits: tensor_size passed for both types
 }
 
+static int64_t strip_rows(int64_t cols) { return cols && cols < STRIP ? STRIP / cols : 1; }
+
 // A tensor without elements still gets one (empty) slice, to be begun and ended.
 static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
     for (size_t i = 0; i < job->model->tensor_count; i++) {
@@ -70,7 +74,7 @@ static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
             if (!mem_grow(&slices->items, slices->count, &slices->capacity, sizeof s, err)) return false;
             slices->items[slices->count++] = s;
             size_t bytes = rows_bytes(t, job->plan[i].type, s.rows);
-            if (s.rows * cols > slices->max_elements) slices->max_elements = s.rows * cols;
+            if (strip_rows(cols) * cols > slices->max_strip) slices->max_strip = strip_rows(cols) * cols;
             if (bytes > slices->max_bytes) slices->max_bytes = bytes;
             bytes = t->layout ? rows_bytes(t, t->type, s.rows) : 0;
             if (bytes > slices->max_source) slices->max_source = bytes;
@@ -80,33 +84,46 @@ static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
     return true;
 }
 
-// A tensor that was rounded already has its blocks in `rounded`.
-static Outcome slice_compute(const QuantJob *job, const Rounded *rounded, const Slice *s, const Bench *bench) {
+// Some rows of a slice, that in f32 stay in a first-level cache: looked at, and rounded where nothing has their result.
+static void strip_compute(const QuantJob *job, const Slice *s, int64_t row, int64_t rows, bool have, const Bench *bench,
+                          Outcome *out) {
     const Kernels *kernels = kernels_get();
     const Tensor *t = &job->model->tensors[s->tensor];
     DType type = job->plan[s->tensor].type;
-    const uint8_t *source = tensor_read(t, s->row, s->rows, bench->source);
-    int64_t n = s->rows * tensor_cols(t);
-    Outcome out = {.source = source, .data = bench->result, .bytes = rows_bytes(t, type, s->rows)};
+    int64_t cols = tensor_cols(t), n = rows * cols;
+    uint8_t *result = bench->result + rows_bytes(t, type, row);
 
-    kernels->to_f32[t->type](source, bench->values, n);
-    out.scan = scan_values(bench->values, n);
-    if (type == t->type) {
-        out.data = source;
-        return out;
-    }
-    if (out.scan.nonfinite && !job->allow_nonfinite) return out;
-    if (out.scan.nonfinite && dtype_is_block(type)) scan_clear_nonfinite(bench->values, n);
-    if (rounded && rounded->blocks)
-        memcpy(bench->result, rounded->blocks + rows_bytes(t, type, s->row), out.bytes);
-    else
-        quant_function(type)(bench->values, bench->result, s->rows, tensor_cols(t), NULL);
+    kernels->to_f32[t->type](out->source + rows_bytes(t, t->type, row), bench->values, n);
+    Scan scan = scan_values(bench->values, n);
+    if (scan.nonfinite && out->scan.first < 0) out->scan.first = row * cols + scan.first;
+    out->scan.nonfinite += scan.nonfinite;
+    if (scan.largest > out->scan.largest) out->scan.largest = scan.largest;
+    if (type == t->type || (scan.nonfinite && !job->allow_nonfinite)) return;
+    if (scan.nonfinite && dtype_is_block(type)) scan_clear_nonfinite(bench->values, n);
+    if (!have) quant_function(type)(bench->values, result, rows, cols, NULL);
     // Weights of sane size cannot overflow any type; beyond that, see whether what was finite still is.
-    if (out.scan.largest > f16_max) {
-        kernels->to_f32[type](bench->result, bench->values, n);
+    if (scan.largest > f16_max) {
+        kernels->to_f32[type](result, bench->values, n);
         Scan back = scan_values(bench->values, n);
-        out.overflow = back.nonfinite > (dtype_is_block(type) ? 0 : out.scan.nonfinite);
+        out->overflow = out->overflow || back.nonfinite > (dtype_is_block(type) ? 0 : scan.nonfinite);
     }
+}
+
+// A tensor that was rounded already has its blocks in `rounded`.
+static Outcome slice_compute(const QuantJob *job, const Rounded *rounded, const Slice *s, const Bench *bench) {
+    const Tensor *t = &job->model->tensors[s->tensor];
+    DType type = job->plan[s->tensor].type;
+    const uint8_t *source = tensor_read(t, s->row, s->rows, bench->source);
+    Outcome out = {.source = source, .data = bench->result, .bytes = rows_bytes(t, type, s->rows)};
+    bool same = type == t->type, ready = rounded && rounded->blocks;
+
+    out.scan.first = -1;
+    if (same)
+        out.data = source;
+    else if (ready)
+        memcpy(bench->result, rounded->blocks + rows_bytes(t, type, s->row), out.bytes);
+    for (int64_t row = 0, step = strip_rows(tensor_cols(t)); row < s->rows; row += step)
+        strip_compute(job, s, row, s->rows - row < step ? s->rows - row : step, same || ready, bench, &out);
     return out;
 }
 
@@ -137,6 +154,7 @@ typedef struct Writer {
     const QuantJob *job;
     NibWriter *nib;
     HashStream *hash; // of the present tensor's source, where the file states one
+    size_t kept;      // bytes of that source that were not given back yet
     SourceHash *sources;
 } Writer;
 
@@ -158,9 +176,20 @@ static bool tensor_end(Writer *w, size_t tensor, Error *err) {
     return nib_tensor_end(w->nib, err);
 }
 
+// The `bytes` before `end` are done with.
+static void source_release(Writer *w, const Tensor *t, const uint8_t *end, size_t bytes, bool last) {
+    w->kept += bytes;
+    if (w->kept < RELEASE_BYTES && !last) return;
+    size_t before = (size_t)(end - t->data) - w->kept;
+    if (before > RELEASE_BACK) before = RELEASE_BACK;
+    file_release(t->file, end - w->kept - before, w->kept + before);
+    w->kept = 0;
+}
+
 static bool slice_write(Writer *w, const Slice *s, const Outcome *out, Error *err) {
     const Tensor *t = &w->job->model->tensors[s->tensor];
     size_t bytes = rows_bytes(t, t->type, s->rows);
+    bool last = s->row + s->rows >= tensor_rows(t);
     if (s->row == 0 && !tensor_begin(w, s->tensor, err)) return false;
     if (w->hash) hash_stream_add(w->hash, out->source, bytes);
     sources_reach(w->sources, t->file, out->source + bytes);
@@ -168,17 +197,15 @@ static bool slice_write(Writer *w, const Slice *s, const Outcome *out, Error *er
     if (t->layout) {
         tensor_release(t, s->row, s->rows);
     } else {
-        size_t before = (size_t)(out->source - t->data);
-        if (before > RELEASE_BACK) before = RELEASE_BACK;
-        file_release(t->file, out->source - before, bytes + before);
+        source_release(w, t, out->source + bytes, bytes, last);
     }
     progress_add(bytes);
-    return s->row + s->rows < tensor_rows(t) || tensor_end(w, s->tensor, err);
+    return !last || tensor_end(w, s->tensor, err);
 }
 
 static bool benches_make(Bench *benches, int count, const Slices *slices, Error *err) {
     for (int i = 0; i < count; i++) {
-        benches[i].values = mem_alloc((size_t)slices->max_elements, sizeof(float), err);
+        benches[i].values = mem_alloc((size_t)slices->max_strip, sizeof(float), err);
         benches[i].result = benches[i].values ? mem_alloc(slices->max_bytes, 1, err) : NULL;
         if (!benches[i].result) return false;
         if (slices->max_source && !(benches[i].source = mem_alloc(slices->max_source, 1, err))) return false;

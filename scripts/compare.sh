@@ -9,7 +9,7 @@
 #   further jobs: "perplexity" (one model at a time, f32 and int8), "bench" (prefill and decode; llama-bench needed),
 #   "imatrix" (quant with an importance matrix, IMATRIX=FILE.gguf of llama-imatrix)
 #   TMPDIR: needs 3 GB for a model of 135 M parameters
-# convert_hf_to_gguf runs `python3`: put one with torch, transformers and gguf first in PATH.
+# "convert" needs PEERS_DIR/convert_hf_to_gguf, which runs `python3`: put one with torch, transformers and gguf first in PATH.
 # NIBBLE_CPU caps our instruction set only: to compare on AVX2, build llama.cpp for it as well.
 set -euo pipefail
 export LC_ALL=C # decimal points in $EPOCHREALTIME
@@ -18,7 +18,7 @@ export LC_ALL=C # decimal points in $EPOCHREALTIME
 model=$1 text=$2 peers=${3:-$(dirname "$0")/../../peers}
 nibble=${NIBBLE:-build/release/nibble}
 rounds=${ROUNDS:-3} threads=${THREADS:-2} ctx=${CTX:-512} windows=${WINDOWS:-40} jobs=${JOBS:-convert quant eval}
-for need in "$nibble" "$peers/bin/llama-quantize" "$peers/bin/llama-perplexity" "$peers/convert_hf_to_gguf" /usr/bin/time; do
+for need in "$nibble" "$peers/bin/llama-quantize" "$peers/bin/llama-perplexity" /usr/bin/time; do
     [ -x "$need" ] || { echo "compare.sh: $need is not there (apt-get install time; PEERS_DIR; NIBBLE)" >&2; exit 1; }
 done
 nibble=$(realpath "$nibble") peers=$(realpath "$peers")
@@ -147,7 +147,7 @@ our_eval() {
 mkdir "$work/copy"
 cat "$model"/*.safetensors "$text" > /dev/null # into the page cache, for everyone
 round=0
-want convert || { their_convert; our_convert; }
+want convert || { our_convert; "$nibble" export -q "$work/model.nib" -o "$work/bf16.gguf" > /dev/null; } # the same tensors
 for ((round = 1; round <= rounds; round++)); do
     if want convert; then
         both their_convert our_convert
