@@ -87,7 +87,9 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
     Panel panels[p->count];
     uint8_t *memory = p->memory;
     for (int k = 0; k < p->count; k++) {
-        panels[k] = panel_load(weight_of(&p->models[k]), p->models[k].head->output.compute, first, n, memory);
+        const Linear *output = &p->models[k].head->output;
+        panels[k] = panel_load(output->weight, output->compute, first, n, memory);
+        panels[k].fine = output->fine;
         memory += tile_bytes(&p->models[k]);
     }
 #pragma omp parallel for schedule(dynamic)
@@ -127,8 +129,11 @@ bool head_open(Head *head, const Model *model, Error *err) {
     const Tensor *weight = model_tensor(model, d->tied ? "token_embd.weight" : "output.weight");
     *head = (Head){.scale = (float)d->logit_scale, .cap = (float)d->logit_cap};
     if (!weight) return error_set(err, "%s: the head is missing", model->path);
-    return linear_open(&head->output, weight, model_tensor(model, "output.bias"), model->compute, err) &&
-           linear_take(&head->output, err);
+    if (!linear_open(&head->output, weight, model_tensor(model, "output.bias"), model->compute, err) ||
+        !linear_take(&head->output, err))
+        return false;
+    head->output.fine = true; // logits show its rounding as it is: a fourth of what all of int8 arithmetic costs
+    return true;
 }
 
 void head_close(Head *head) { linear_close(&head->output); }

@@ -121,22 +121,26 @@ static void few_rows(const LinearUse *use, const float *x, const BlockAct *acts,
     }
     const uint8_t *panel = layer->panels + (size_t)(first / GEMV_ROWS) * gemv_panel_bytes(w->type, cols);
     for (int64_t t = 0; t < n; t++) {
-        float values[GEMV_ROWS];
+        float values[GEMV_ROWS], rest[GEMV_ROWS] = {0};
         k->gemv[w->type](panel, groups, acts + t * groups, values);
-        for (int64_t i = 0; i < count; i++) put(layer, values[i], first + i, use->add, use->y + t * rows);
+        if (layer->fine) k->gemv[w->type](panel, groups, acts + (n + t) * groups, rest);
+        for (int64_t i = 0; i < count; i++) put(layer, values[i] + rest[i], first + i, use->add, use->y + t * rows);
     }
 }
 
 // One loop over the rows of all.
 static void apply_few(const LinearUse *uses, int count, const float *x, int64_t n, BlockAct *acts) {
     int64_t ends[LINEAR_USES], groups = 0;
-    bool round = false;
+    int64_t cols = tensor_cols(uses[0].layer->weight);
+    bool round = false, fine = false;
     for (int u = 0; u < count; u++) {
         groups += (tensor_rows(uses[u].layer->weight) + GEMV_ROWS - 1) / GEMV_ROWS;
         ends[u] = groups;
         round = round || uses[u].layer->panels;
+        fine = fine || uses[u].layer->fine;
     }
-    if (round) kernels_get()->act(x, acts, n * tensor_cols(uses[0].layer->weight));
+    if (round) kernels_get()->act(x, acts, n * cols);
+    if (round && fine) gemm_int8_rest(x, acts, n * cols, acts + n * (cols / BLOCK)); // n <= LINEAR_FEW: there is room
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups; g++) {
         int u = 0;
@@ -193,7 +197,8 @@ static void apply_many(const LinearUse *use, const float *x, const BlockAct *act
     int64_t rows = tensor_rows(layer->weight), height = panel_rows(rows, tensor_cols(layer->weight));
     for (int64_t first = 0; first < rows; first += height) {
         Panel panel = panel_load(layer->weight, layer->compute, first, min(height, rows - first), memory);
-        if (panel.int8)
+        panel.fine = layer->fine;
+        if (panel.int8 && !panel.fine)
             multiply_acts(use, &panel, first, acts, n);
         else
             multiply_plain(use, &panel, first, x, n);

@@ -12,6 +12,7 @@
 typedef struct Panel {
     const GemmInt8 *int8; // NULL: not in integers
     const Gemm *gemm;     // NULL, and no int8: OpenBLAS
+    bool fine;            // in integers, with inputs of 15 bits
     DType type;           // of the weight
     const void *values;   // [rows, cols] in f32, or as they are packed; in the memory given or, if f32, in the file
     int64_t rows, cols;

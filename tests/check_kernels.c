@@ -406,8 +406,8 @@ static double check_int8_of(const Kernels *k, DType type, int64_t n, int64_t row
     float *want = calloc((size_t)(n * stride), sizeof *want), *got = calloc((size_t)(n * stride), sizeof *got);
     BlockAct *acts = calloc((size_t)(cols / BLOCK), sizeof *acts);
     for (int add = 0; add < 2 && worst >= 0; add++) {
-        gemm_int8_multiply(scalar.int8, type, x, n, cols, theirs, rows, cols, want, stride, add);
-        gemm_int8_multiply(k->int8, type, x, n, cols, ours, rows, cols, got, stride, add);
+        gemm_int8_multiply(scalar.int8, type, x, n, cols, theirs, rows, cols, false, want, stride, add);
+        gemm_int8_multiply(k->int8, type, x, n, cols, ours, rows, cols, false, got, stride, add);
         for (int64_t i = 0; i < n * stride && worst >= 0; i++)
             if (!same_float(got[i], want[i]))
                 worst =
@@ -467,7 +467,7 @@ static double check_gemv(const Kernels *k, DType type) {
                 void *packed = pack_int8(&scalar, type, weight, rows, cols);
                 uint8_t *panel = malloc(gemv_panel_bytes(type, cols));
                 BlockAct *inputs = malloc((size_t)(cols / BLOCK) * sizeof *inputs);
-                gemm_int8_multiply(scalar.int8, type, x, 1, cols, packed, rows, cols, want, rows, false);
+                gemm_int8_multiply(scalar.int8, type, x, 1, cols, packed, rows, cols, false, want, rows, false);
                 gemv_pack(type, weight, 0, rows, cols, panel);
                 k->act(x, inputs, cols);
                 k->gemv[type](panel, cols / BLOCK, inputs, got);

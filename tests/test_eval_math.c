@@ -342,10 +342,63 @@ static void pairs_turn_alike(void **state) {
         }
 }
 
+// int8 arithmetic: several layers at once are each alone; single inputs with repacked weights are many; with inputs of 8
+// bits near the definition, with 15 bits nearer.
+static void integers_match_definition(void **state) {
+    (void)state;
+    static const DType types[] = {DT_Q8_0, DT_Q4_1, DT_Q6_K};
+    enum { ROWS = 77, COLS = 512, N = 131, USES = 3 };
+    float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(N * COLS, -1, 1);
+    float *bias = random_floats(ROWS, -1, 1), *w = random_floats(ROWS * COLS, 0, 0);
+    float *alone = random_floats(N * ROWS, 0, 1), *together = random_floats(USES * N * ROWS, 0, 1);
+    float *memory = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS), NULL);
+    for (int fine = 0; fine < 2; fine++) {
+        Tensor t[USES];
+        Linear l[USES];
+        LinearUse uses[USES];
+        void *bytes[USES];
+        for (int u = 0; u < USES; u++) {
+            t[u] = matrix(types[u], ROWS, COLS, values, &bytes[u]);
+            l[u] = (Linear){.weight = &t[u], .bias = u ? bias : NULL, .compute = COMPUTE_INT8, .fine = fine};
+            uses[u] = (LinearUse){&l[u], together + u * N * ROWS, false};
+        }
+        linear_apply_all(uses, USES, x, N, memory);
+        for (int u = 0; u < USES; u++) {
+            const float *y = uses[u].y;
+            linear_apply(&l[u], x, N, alone, false, memory);
+            assert_memory_equal(alone, y, sizeof *y * N * ROWS);
+            double worst = 0;
+            kernels_get()->to_f32[types[u]](bytes[u], w, ROWS * COLS);
+            for (int64_t i = 0; i < N * ROWS; i++) {
+                double want = u ? (double)bias[i % ROWS] : 0;
+                for (int64_t c = 0; c < COLS; c++)
+                    want += (double)w[i % ROWS * COLS + c] * (double)x[i / ROWS * COLS + c];
+                worst = fmax(worst, fabs(want - (double)y[i]));
+            }
+            printf("%s, inputs of %d bits: off by at most %.2g\n", dtype_name(types[u]), fine ? 15 : 8, worst);
+            assert_true(worst < (fine ? 1e-3 : 0.3) && worst > (fine ? 0 : 1e-3));
+            assert_true(linear_repack(&l[u], NULL));
+        }
+        for (int64_t i = 0; i < N; i++) {
+            for (int u = 0; u < USES; u++) uses[u].y = alone + u * ROWS;
+            linear_apply_all(uses, USES, x + i * COLS, 1, memory);
+            for (int64_t r = 0; r < USES * ROWS; r++)
+                assert_true(fabsf(alone[r] - together[(r / ROWS * N + i) * ROWS + r % ROWS]) < (fine ? 1e-5f : 1e-7f));
+        }
+        for (int u = 0; u < USES; u++) {
+            mem_free(l[u].panels);
+            mem_free(bytes[u]);
+        }
+    }
+    float *const owned[] = {values, x, bias, w, alone, together, memory};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_turn_alike),          cmocka_unit_test(exp_is_accurate),
         cmocka_unit_test(vectors_match_plain_loops), cmocka_unit_test(attention_matches_definition),
+        cmocka_unit_test(integers_match_definition),
         cmocka_unit_test(linear_matches_definition), cmocka_unit_test(head_matches_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,15 +125,31 @@ void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x
         }
 }
 
+void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest) {
+    ActFn act = kernels_get()->act;
+    for (int64_t b = 0; b < n / BLOCK; b++) {
+        float left[BLOCK];
+        for (int i = 0; i < BLOCK; i++) left[i] = x[b * BLOCK + i] - acts[b].d * (float)acts[b].q[i];
+        act(left, rest + b, BLOCK);
+    }
+}
+
 void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
-                        const void *packed, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
+                        const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
+                        bool add) {
     static _Thread_local alignas(64) BlockAct acts[INPUT_BYTES / sizeof(BlockAct)];
     ActFn act = kernels_get()->act;
     const int64_t groups = cols / BLOCK, fit = INPUT_BYTES / (int64_t)input_bytes(cols ? cols : BLOCK);
     const int64_t most = (fit - INT8_TOKENS_MOST) / gemm->tokens * gemm->tokens;
     for (int64_t first = 0; first < n; first += most) {
         int64_t count = min(most, n - first);
-        for (int64_t i = 0; i < count; i++) act(x + (first + i) * x_stride, acts + i * groups, cols);
-        gemm_int8_multiply_acts(gemm, type, acts, count, packed, 0, rows, cols, y + first * y_stride, y_stride, add);
+        const float *from = x + first * x_stride;
+        float *to = y + first * y_stride;
+        for (int64_t i = 0; i < count; i++) act(from + i * x_stride, acts + i * groups, cols);
+        gemm_int8_multiply_acts(gemm, type, acts, count, packed, 0, rows, cols, to, y_stride, add);
+        if (!fine) continue;
+        for (int64_t i = 0; i < count; i++)
+            gemm_int8_rest(from + i * x_stride, acts + i * groups, cols, acts + i * groups);
+        gemm_int8_multiply_acts(gemm, type, acts, count, packed, 0, rows, cols, to, y_stride, true);
     }
 }

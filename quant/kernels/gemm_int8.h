@@ -65,10 +65,15 @@ void gemm_int8_pack(const GemmInt8 *gemm, DType type, const uint8_t *weight, int
 void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
                              int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
 
+// What rounding x [n] to `acts` left, rounded itself: x is acts + rest to 15 bits. `rest` may be `acts`; n a multiple of
+// 32.
+void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest);
+
 // The same from x [n, cols] in f32, x_stride floats from row to row, which is rounded in a MiB that the calling thread
-// keeps.
+// keeps; with `fine`, to 15 bits, which takes twice as long.
 void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
-                        const void *packed, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
+                        const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
+                        bool add);
 
 extern const GemmInt8 gemm_int8_scalar;
 #if defined(__x86_64__)
