@@ -51,8 +51,8 @@ static void run_matmul(void *context) {
     enum { SHARE = TOKENS / 8 };
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < TOKENS; i += SHARE)
-        gemm_int8_multiply(kernels_get()->int8, w->type, w->x + i * COLS, SHARE, COLS, w->packed, MATRIX_ROWS, COLS, false,
-                           w->out + i * MATRIX_ROWS, MATRIX_ROWS, false);
+        gemm_int8_multiply(kernels_get()->int8, w->type, w->x + i * COLS, SHARE, COLS, w->packed, MATRIX_ROWS, COLS,
+                           false, w->out + i * MATRIX_ROWS, MATRIX_ROWS, false);
 }
 
 static void run_quant(void *context) {

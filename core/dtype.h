@@ -75,8 +75,8 @@ bool dtype_row_bytes(DType type, int64_t cols, size_t *bytes);
 const char *dtype_block_names(void);
 
 // How weights are multiplied with activations. f32: as they are. int8: of quantized weights, with activations rounded
-// to 8 bits in blocks of 32 (quant/kernels/gemm_int8.h), in the head to 15; of others, and in attention, with both sides
-// rounded to bf16 where the CPU has that.
+// to 8 bits in blocks of 32 (quant/kernels/gemm_int8.h), in the head to 15; of others, and in attention, with both
+// sides rounded to bf16 where the CPU has that.
 typedef enum Compute { COMPUTE_F32, COMPUTE_INT8, COMPUTE_COUNT } Compute;
 
 const char *compute_name(Compute compute);

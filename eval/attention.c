@@ -57,10 +57,10 @@ typedef struct Run {
     const float *q, *k, *v; // of this head, their strides beside them
     int64_t q_stride, k_stride, v_stride, out_stride;
     float *out;
-    const Gemm *gemm;           // NULL where keys are not packed
-    void *packed_k, *packed_v;  // K and V^T of the block's keys
-    float *scores;              // [queries, keys] of a block
-    float *maximum, *sum;       // [length]: of what a query has seen so far
+    const Gemm *gemm;          // NULL where keys are not packed
+    void *packed_k, *packed_v; // K and V^T of the block's keys
+    float *scores;             // [queries, keys] of a block
+    float *maximum, *sum;      // [length]: of what a query has seen so far
 } Run;
 
 // Rows row .. row + rows - 1 of a matrix in pieces; `turned`: w is its transpose.

@@ -80,8 +80,7 @@ Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t c
 
 void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t y_stride, bool add) {
     if (p->int8)
-        gemm_int8_multiply(p->int8, p->type, x, n, p->cols, p->values, p->rows, p->cols, p->fine, y, y_stride,
-                           add);
+        gemm_int8_multiply(p->int8, p->type, x, n, p->cols, p->values, p->rows, p->cols, p->fine, y, y_stride, add);
     else if (p->gemm)
         p->gemm->multiply(x, n, p->cols, p->values, p->rows, p->cols, y, y_stride, add);
     else

@@ -54,6 +54,14 @@ static inline float sum_lanes(Floats v) {
     return a[0];
 }
 
+static inline float max_lanes(Floats v) {
+    float a[LANES];
+    store(a, v);
+    for (int step = LANES / 2; step; step /= 2)
+        for (int i = 0; i < step; i++) a[i] = a[i + step] > a[i] ? a[i + step] : a[i];
+    return a[0];
+}
+
 static inline float sum_row(const float *x, int64_t n) {
     Floats sum = all(0);
     int64_t i = 0;

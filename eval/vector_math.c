@@ -19,10 +19,7 @@ static float max_row(const float *x, int64_t n) {
         Floats v = load_part(x + i, n - i, -INFINITY);
         m = select(v > m, v, m);
     }
-    float best = m[0];
-    for (int j = 1; j < LANES; j++)
-        if (m[j] > best) best = m[j];
-    return best;
+    return max_lanes(m);
 }
 
 static float scale_max(float *x, int64_t n, float by) {

@@ -242,7 +242,8 @@ static void linear_matches_definition(void **state) {
     float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(N * COLS, -1, 1),
           *bias = random_floats(ROWS, -1, 1);
     float *many = random_floats(N * ROWS, 0, 1), *one = random_floats(N * ROWS, 0, 1);
-    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS), NULL), *sum = random_floats(N * ROWS, 0, 1);
+    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS), NULL),
+          *sum = random_floats(N * ROWS, 0, 1);
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
         void *bytes;
         Tensor t = matrix(types[k], ROWS, COLS, values, &bytes);
@@ -342,8 +343,8 @@ static void pairs_turn_alike(void **state) {
         }
 }
 
-// int8 arithmetic: several layers at once are each alone; single inputs with repacked weights are many; with inputs of 8
-// bits near the definition, with 15 bits nearer.
+// int8 arithmetic: several layers at once are each alone; single inputs with repacked weights are many; with inputs of
+// 8 bits near the definition, with 15 bits nearer.
 static void integers_match_definition(void **state) {
     (void)state;
     static const DType types[] = {DT_Q8_0, DT_Q4_1, DT_Q6_K};
@@ -398,8 +399,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_turn_alike),          cmocka_unit_test(exp_is_accurate),
         cmocka_unit_test(vectors_match_plain_loops), cmocka_unit_test(attention_matches_definition),
-        cmocka_unit_test(integers_match_definition),
-        cmocka_unit_test(linear_matches_definition), cmocka_unit_test(head_matches_definition),
+        cmocka_unit_test(integers_match_definition), cmocka_unit_test(linear_matches_definition),
+        cmocka_unit_test(head_matches_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@ enum {
     INPUTS = 12,
     PAIR_BYTES = GEMM_ROWS * 4, // of one pair of columns
     INPUT_BYTES = 1 << 20,      // of rounded inputs at a time
-    DEPTH = 8192,               // columns taken together
+    DEPTH = 1536,               // columns taken together, at most
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -104,8 +104,9 @@ static void edge(const uint8_t *w, const uint8_t *x, size_t stride, int64_t pair
 BF16 static void multiply(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows, int64_t cols,
                           float *y, int64_t y_stride, bool add) {
     static _Thread_local alignas(64) uint8_t inputs[INPUT_BYTES];
-    for (int64_t c = 0; c < cols; c += DEPTH, add = true) {
-        const int64_t depth = min(DEPTH, cols - c), wide = round_up(depth, 32);
+    const int64_t parts = (cols + DEPTH - 1) / DEPTH, deep = round_up((cols + parts - 1) / parts, 32);
+    for (int64_t c = 0; c < cols; c += deep, add = true) {
+        const int64_t depth = min(deep, cols - c), wide = round_up(depth, 32);
         const size_t stride = (size_t)wide * sizeof(uint16_t);
         const int64_t most = INPUT_BYTES / (int64_t)stride / INPUTS * INPUTS;
         for (int64_t first = 0; first < n; first += most) {

@@ -32,7 +32,7 @@ typedef struct Int8Tile {
     size_t panel;
     int64_t groups;
     const BlockAct *inputs; // as many as the kernel's `tokens`, each of `groups`, one after the other
-    float *y; // [tokens, INT8_ROWS], `stride` floats from row to row
+    float *y;               // [tokens, INT8_ROWS], `stride` floats from row to row
     int64_t stride;
     bool add; // y += the result
 } Int8Tile;
@@ -57,16 +57,16 @@ size_t gemm_int8_bytes(int64_t rows, int64_t cols);
 void gemm_int8_pack(const GemmInt8 *gemm, DType type, const uint8_t *weight, int64_t row, int64_t rows, int64_t cols,
                     void *packed);
 
-// y [n, rows] = x [n, cols] W^T, or with `add` y += that, for rows row .. row + rows - 1 of a packed weight, row being a
-// multiple of INT8_ROWS; y_stride is in floats. `x` is rounded already (kernels.h, ActFn): cols / 32 blocks a token, and
-// readable for INT8_TOKENS_MOST - 1 tokens beyond n, whatever stands there. One thread; others may multiply with the
-// same. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do all results of that
-// row.
+// y [n, rows] = x [n, cols] W^T, or with `add` y += that, for rows row .. row + rows - 1 of a packed weight, row being
+// a multiple of INT8_ROWS; y_stride is in floats. `x` is rounded already (kernels.h, ActFn): cols / 32 blocks a token,
+// and readable for INT8_TOKENS_MOST - 1 tokens beyond n, whatever stands there. One thread; others may multiply with
+// the same. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do all results of
+// that row.
 void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
                              int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
 
-// What rounding x [n] to `acts` left, rounded itself: x is acts + rest to 15 bits. `rest` may be `acts`; n a multiple of
-// 32.
+// What rounding x [n] to `acts` left, rounded itself: x is acts + rest to 15 bits. `rest` may be `acts`; n a multiple
+// of 32.
 void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest);
 
 // The same from x [n, cols] in f32, x_stride floats from row to row, which is rounded in a MiB that the calling thread

@@ -85,8 +85,7 @@ INLINE void strip(Int8Type t, int depth, DotsFn half_dots_of, const Int8Tile *a,
         if (!t.min) continue;
         __m256 m = load_floats(w + int8_min_at(t));
         UNROLL
-        for (int i = 0; i < TOKENS; i++)
-            sums[i] = _mm256_fmadd_ps(m, _mm256_set1_ps(x[i * groups].sum), sums[i]);
+        for (int i = 0; i < TOKENS; i++) sums[i] = _mm256_fmadd_ps(m, _mm256_set1_ps(x[i * groups].sum), sums[i]);
     }
     UNROLL
     for (int i = 0; i < TOKENS; i++) {
@@ -138,8 +137,7 @@ AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const Bl
     for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
         __m256i codes = load(w + 64 * k);
         UNROLL
-        for (int i = 0; i < TOKENS; i++)
-            dots[i] = _mm256_dpbusd_avx_epi32(dots[i], codes, four_of(x + i * groups, k));
+        for (int i = 0; i < TOKENS; i++) dots[i] = _mm256_dpbusd_avx_epi32(dots[i], codes, four_of(x + i * groups, k));
     }
 }
 

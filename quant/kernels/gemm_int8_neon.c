@@ -66,14 +66,12 @@ INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *
                 float32x4_t d = floats_at(w + int8_scales_at() + (size_t)h * int8_lane_bytes() + 16 * f);
                 UNROLL
                 for (int i = 0; i < TOKENS; i++)
-                    sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]),
-                                           vmulq_n_f32(d, x[i * groups].d));
+                    sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]), vmulq_n_f32(d, x[i * groups].d));
             }
         }
         for (int f = 0; t.min && f < FOURS; f++) {
             float32x4_t m = floats_at(w + int8_min_at(t) + 16 * f);
-            for (int i = 0; i < TOKENS; i++)
-                sums[f][i] = vfmaq_n_f32(sums[f][i], m, x[i * groups].sum);
+            for (int i = 0; i < TOKENS; i++) sums[f][i] = vfmaq_n_f32(sums[f][i], m, x[i * groups].sum);
         }
     }
     for (int i = 0; i < TOKENS; i++)
@@ -100,9 +98,7 @@ INLINE float32x4_t of_rows(const uint8_t *at) {
     return vcombine_f32(two, two);
 }
 
-INLINE float32x4_t of_inputs(float first, float second) {
-    return vcombine_f32(vdup_n_f32(first), vdup_n_f32(second));
-}
+INLINE float32x4_t of_inputs(float first, float second) { return vcombine_f32(vdup_n_f32(first), vdup_n_f32(second)); }
 
 INLINE void store(bool add, float *to, float32x2_t low, float32x2_t high) {
     float32x4_t sum = vcombine_f32(low, high);
@@ -229,7 +225,7 @@ INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t gro
 #define DEFINE_WIDE(name, type, block, groups, halves, min, ...)                                                       \
     static void tile_wide_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_wide, a); }
 #define DEFINE_GEMV_WIDE(name, type, ...)                                                                              \
-    static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {       \
+    static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {        \
         panel_times((GemvType){__VA_ARGS__}, dot_wide, panel, groups, x, y);                                           \
     }
 BLOCK_TYPES(DEFINE_WIDE)
@@ -243,9 +239,11 @@ static const GemmInt8 wide = {.name = "neon", .tokens = TOKENS, .tile = {BLOCK_T
 DOTPROD INLINE int32x4_t dot_sdot(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
 
 #define DEFINE_SDOT(name, type, block, groups, halves, min, ...)                                                       \
-    DOTPROD static void tile_sdot_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_sdot, a); }
+    DOTPROD static void tile_sdot_##name(const Int8Tile *a) {                                                          \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_sdot, a);                                                    \
+    }
 #define DEFINE_GEMV_SDOT(name, type, ...)                                                                              \
-    DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const BlockAct *x,                     \
+    DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const BlockAct *x,                      \
                                          float y[GEMV_ROWS]) {                                                         \
         panel_times((GemvType){__VA_ARGS__}, dot_sdot, panel, groups, x, y);                                           \
     }

@@ -16,8 +16,7 @@ static void tile(Int8Type t, const Int8Tile *a) {
                 float d = int8_float(record + int8_scales_at() + (size_t)(h * INT8_LANES + lane) * sizeof(float));
                 sum = fmaf((float)dot, d * x->d, sum);
             }
-            if (t.min)
-                sum = fmaf(int8_float(record + int8_min_at(t) + (size_t)lane * sizeof(float)), x->sum, sum);
+            if (t.min) sum = fmaf(int8_float(record + int8_min_at(t) + (size_t)lane * sizeof(float)), x->sum, sum);
         }
         a->y[r] = a->add ? a->y[r] + sum : sum;
     }

@@ -59,7 +59,7 @@ VNNI INLINE void panel_times(GemvType t, const uint8_t *panel, int64_t groups, c
 }
 
 #define DEFINE(name, type, ...)                                                                                        \
-    VNNI static void gemv_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {       \
+    VNNI static void gemv_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {        \
         panel_times((GemvType){__VA_ARGS__}, panel, groups, x, y);                                                     \
     }
 GEMV_TYPES(DEFINE)

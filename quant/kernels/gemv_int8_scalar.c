@@ -43,7 +43,7 @@ static void panel_times(GemvType t, const uint8_t *panel, int64_t groups, const 
 }
 
 #define DEFINE(name, type, ...)                                                                                        \
-    static void gemv_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {            \
+    static void gemv_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {             \
         panel_times((GemvType){__VA_ARGS__}, panel, groups, x, y);                                                     \
     }
 GEMV_TYPES(DEFINE)

@@ -37,8 +37,8 @@ typedef struct Kernels {
     const Gemm *gemm;             // matrix multiply in f32; NULL where OpenBLAS's is the best
     const Gemm *gemm_bf16;        // ... with both sides rounded to bf16; NULL where the CPU has no instruction for it
     const Gemm *gemm_passing[COMPUTE_COUNT]; // the best for what is packed to be multiplied a few times
-    GemvFn gemv[DT_COUNT];        // ... of repacked weights with one vector, in the same digits
-    const GemmInt8 *int8;         // ... of quantized weights with activations of 8 bits
+    GemvFn gemv[DT_COUNT];                   // ... of repacked weights with one vector, in the same digits
+    const GemmInt8 *int8;                    // ... of quantized weights with activations of 8 bits
     ActFn act; // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
 } Kernels;
 
