@@ -243,12 +243,33 @@ static void panels_match_definition(void **state) {
     mem_free(memory);
 }
 
+// Wider than inputs stay in a cache for, as the largest models' last layers are: in parts the same as at once.
+static void wide_inputs_come_in_parts(void **state) {
+    (void)state;
+    enum { N = 37, ROWS = 32, COLS = 28672, SPARE = INT8_TOKENS_MOST };
+    const GemmInt8 *gemm = kernels_get()->int8;
+    assert_true(gemm_int8_can(gemm, DT_Q8_0, COLS));
+    float *w = random_floats(ROWS * COLS), *x = random_floats(N * COLS), *y = floats(N * ROWS),
+          *want = floats(N * ROWS);
+    uint8_t *bytes = mem_alloc(ROWS, COLS / 32 * 34, NULL);
+    void *packed = mem_alloc(1, gemm_int8_bytes(ROWS, COLS), NULL);
+    BlockAct *acts = mem_alloc((N + SPARE) * (COLS / BLOCK), sizeof *acts, NULL);
+    assert_true(bytes && packed && acts);
+    quant_function(DT_Q8_0)(w, bytes, ROWS, COLS, NULL);
+    gemm_int8_pack(gemm, DT_Q8_0, bytes, 0, ROWS, COLS, packed);
+    kernels_get()->act(x, acts, N * COLS);
+    gemm_int8_multiply_acts(gemm, DT_Q8_0, acts, N, packed, 0, ROWS, COLS, want, ROWS, false);
+    gemm_int8_multiply(gemm, DT_Q8_0, x, N, COLS, packed, ROWS, COLS, false, y, ROWS, false);
+    assert_memory_equal(y, want, sizeof *y * N * ROWS);
+    void *const owned[] = {w, x, y, want, bytes, packed, acts};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(multiply_matches_definition),
-        cmocka_unit_test(rows_do_not_depend_on_others),
-        cmocka_unit_test(nonfinite_is_not_lost),
-        cmocka_unit_test(panels_match_definition),
+        cmocka_unit_test(multiply_matches_definition), cmocka_unit_test(rows_do_not_depend_on_others),
+        cmocka_unit_test(nonfinite_is_not_lost),       cmocka_unit_test(panels_match_definition),
+        cmocka_unit_test(wide_inputs_come_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,13 @@
 #include <stdalign.h>
 #include <string.h>
 
-enum { INPUT_BYTES = 1 << 20 }; // of rounded inputs at a time: about what stays in the L2 cache
+enum {
+    INPUT_BYTES = 1 << 20, // of rounded inputs at a time: about what stays in the L2 cache
+    INPUT_MOST = 2 << 20,  // ... of very wide ones: 32768 columns
+};
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static Int8Type type_of(const GemmInt8 *gemm, DType type) {
     Int8Type t = {gemm->layout[type], 1, false, 0};
@@ -27,7 +31,7 @@ static Int8Type type_of(const GemmInt8 *gemm, DType type) {
 static size_t input_bytes(int64_t cols) { return (size_t)(cols / BLOCK) * sizeof(BlockAct); }
 
 bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols) {
-    return gemm->tile[type] && input_bytes(cols) * 2 * INT8_TOKENS_MOST <= INPUT_BYTES;
+    return gemm->tile[type] && input_bytes(cols) * 2 * INT8_TOKENS_MOST <= INPUT_MOST;
 }
 
 static size_t panel_bytes(Int8Type t, int64_t cols) { return (size_t)(cols / BLOCK) * int8_record(t); }
@@ -137,10 +141,10 @@ void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *r
 void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
                         const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
                         bool add) {
-    static _Thread_local alignas(64) BlockAct acts[INPUT_BYTES / sizeof(BlockAct)];
+    static _Thread_local alignas(64) BlockAct acts[INPUT_MOST / sizeof(BlockAct)];
     ActFn act = kernels_get()->act;
     const int64_t groups = cols / BLOCK, fit = INPUT_BYTES / (int64_t)input_bytes(cols ? cols : BLOCK);
-    const int64_t most = (fit - INT8_TOKENS_MOST) / gemm->tokens * gemm->tokens;
+    const int64_t most = max(fit - INT8_TOKENS_MOST, INT8_TOKENS_MOST) / gemm->tokens * gemm->tokens;
     for (int64_t first = 0; first < n; first += most) {
         int64_t count = min(most, n - first);
         const float *from = x + first * x_stride;

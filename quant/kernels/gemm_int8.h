@@ -46,7 +46,7 @@ typedef struct GemmInt8 {
     Int8TileFn tile[DT_COUNT]; // NULL: the type has none
 } GemmInt8;
 
-// Whether weights of this type and width can be multiplied so.
+// Whether weights of this type and width can be multiplied so: up to 32768 columns.
 bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols);
 
 // Bytes of a packed weight of any type, 64-byte aligned; rows, cols > 0, cols a multiple of 32.
@@ -69,8 +69,8 @@ void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x
 // of 32.
 void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest);
 
-// The same from x [n, cols] in f32, x_stride floats from row to row, which is rounded in a MiB that the calling thread
-// keeps; with `fine`, to 15 bits, which takes twice as long.
+// The same from x [n, cols] in f32, x_stride floats from row to row, which is rounded in two MiB that the calling
+// thread keeps; with `fine`, to 15 bits, which takes twice as long.
 void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
                         const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
                         bool add);
