@@ -2,6 +2,7 @@
 
 #include "core/half.h"
 #include "core/size.h"
+#include "eval/linear.h"
 #include "eval/vector.h"
 #include <cblas.h>
 #include <math.h>
@@ -10,7 +11,6 @@
 enum {
     QUERIES = 96, // a block's: whole groups of every matrix multiply's inputs (12, 6, 32)
     KEYS = 128,   // their scores, 48 KiB, stay in the second-level cache
-    FEW = 4,      // so many queries are not worth packing the keys for
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -155,7 +155,7 @@ void attention_head(const AttentionShape *s, int64_t head, const float *q, const
         .k_stride = s->kv_heads * d,
         .v_stride = s->kv_heads * dv,
         .out_stride = s->heads * dv,
-        .gemm = s->length > FEW ? s->gemm : NULL,
+        .gemm = s->length > LINEAR_FEW ? s->gemm : NULL, // few are not worth packing the keys for
         .scores = scratch,
         .maximum = scratch + QUERIES * KEYS,
     };

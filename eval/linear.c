@@ -217,7 +217,7 @@ void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t 
     const int64_t cols = tensor_cols(uses[0].layer->weight);
     bool few = n <= LINEAR_FEW, integers = false;
     for (int u = 0; u < count; u++) {
-        integers = integers || is_int8(uses[u].layer);
+        integers = integers || (is_int8(uses[u].layer) && !uses[u].layer->fine); // fine ones round their own
         few = few && (uses[u].layer->panels || !is_int8(uses[u].layer));
     }
     BlockAct *acts = memory;
