@@ -8,6 +8,7 @@
 enum {
     INPUT_BYTES = 1 << 20, // of rounded inputs at a time: about what stays in the L2 cache
     INPUT_MOST = 2 << 20,  // ... of very wide ones: 32768 columns
+    WIDE_BYTES = 512 << 10, // of codes in 16 bits at a time: at least a tile's of 32768 columns
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -37,7 +38,7 @@ bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols) {
 static size_t panel_bytes(Int8Type t, int64_t cols) { return (size_t)(cols / BLOCK) * int8_record(t); }
 
 size_t gemm_int8_bytes(int64_t rows, int64_t cols) {
-    static const Int8Type largest = {.halves = 2, .min = true};
+    static const Int8Type largest = {.layout = INT8_WIDE, .halves = 2, .min = true};
     return (size_t)((rows + INT8_ROWS - 1) / INT8_ROWS * (INT8_ROWS / INT8_LANES)) * panel_bytes(largest, cols);
 }
 
@@ -49,13 +50,26 @@ static uint64_t bytes_add(uint64_t bytes, int n) {
     return ((bytes & low) + (all & low)) ^ ((bytes ^ all) & ~low);
 }
 
+// Eight signed bytes in 16 bits each, two together for a row.
+static void eight_widen(const int8_t *eight, int16_t *to) {
+    for (int i = 0; i < 8; i += 2) {
+        to[i * INT8_LANES] = eight[i];
+        to[i * INT8_LANES + 1] = eight[i + 1];
+    }
+}
+
 // Group g of 16 rows into its record.
 static void group_pack(Int8Type t, const Unpacked rows[INT8_LANES], int64_t g, uint8_t *record) {
-    float *scales = (float *)(void *)(record + int8_scales_at()), *mins = (float *)(void *)(record + int8_min_at(t));
+    float *scales = (float *)(void *)(record + int8_scales_at(t)), *mins = (float *)(void *)(record + int8_min_at(t));
     for (int lane = 0; lane < INT8_LANES; lane++) {
         for (int k = 0; k < BLOCK / 8; k++) {
+            const int8_t *codes = rows[lane].codes + g * BLOCK + 8 * k;
             uint64_t eight;
-            memcpy(&eight, rows[lane].codes + g * BLOCK + 8 * k, sizeof eight);
+            memcpy(&eight, codes, sizeof eight);
+            if (t.layout == INT8_WIDE) {
+                eight_widen(codes, (int16_t *)(void *)record + (4 * k * INT8_LANES + lane) * 2);
+                continue;
+            }
             if (t.layout == INT8_EIGHTS) {
                 memcpy(record + (k * INT8_LANES + lane) * 8, &eight, sizeof eight);
                 continue;
@@ -107,17 +121,19 @@ static void edge_tile(Int8TileFn tile, const Int8Tile *whole, int64_t n, int64_t
         }
 }
 
-void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
-                             int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
+// `wide`: NULL, or n tokens and those beyond.
+static void multiply(const GemmInt8 *gemm, DType type, const BlockAct *x, const int16_t *wide, int64_t n,
+                     const uint8_t *packed, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
     const size_t panel = panel_bytes(type_of(gemm, type), cols);
     const int64_t tokens = gemm->tokens, groups = cols / BLOCK;
     for (int64_t r = 0; r < rows; r += INT8_ROWS)
         for (int64_t i = 0; i < n; i += tokens) {
             Int8Tile tile = {
-                .weights = (const uint8_t *)packed + (size_t)((row + r) / INT8_LANES) * panel,
+                .weights = packed + (size_t)(r / INT8_LANES) * panel,
                 .panel = panel,
                 .groups = groups,
                 .inputs = x + i * groups,
+                .wide = wide ? wide + i * cols : NULL,
                 .y = y + i * y_stride + r,
                 .stride = y_stride,
                 .add = add,
@@ -127,6 +143,23 @@ void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x
             else
                 edge_tile(gemm->tile[type], &tile, min(tokens, n - i), min(INT8_ROWS, rows - r));
         }
+}
+
+void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
+                             int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
+    static _Thread_local alignas(64) int16_t wide[WIDE_BYTES / sizeof(int16_t)];
+    const uint8_t *from = (const uint8_t *)packed + (size_t)(row / INT8_LANES) * panel_bytes(type_of(gemm, type), cols);
+    const int64_t groups = cols / BLOCK, tokens = gemm->tokens;
+    if (gemm->layout[type] != INT8_WIDE) {
+        multiply(gemm, type, x, NULL, n, from, rows, cols, y, y_stride, add);
+        return;
+    }
+    const int64_t fit = WIDE_BYTES / ((int64_t)sizeof(int16_t) * cols) / tokens * tokens;
+    for (int64_t first = 0; first < n; first += fit) {
+        int64_t count = min(fit, n - first), whole = (count + tokens - 1) / tokens * tokens;
+        gemm->widen(x + first * groups, whole * groups, wide);
+        multiply(gemm, type, x + first * groups, wide, count, from, rows, cols, y + first * y_stride, y_stride, add);
+    }
 }
 
 void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest) {

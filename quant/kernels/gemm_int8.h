@@ -20,10 +20,11 @@ typedef enum Int8Layout {
     INT8_SIGNED,
     INT8_UNSIGNED, // plus the type's offset, where it has one (BLOCK_TYPES in layout.h); sums then start below zero
     INT8_EIGHTS,   // signed, 8 columns of a row together
+    INT8_WIDE,     // signed, in 16 bits, and so are the inputs
 } Int8Layout;
 
 // Packed weights: panels of INT8_LANES rows, in each a record for every group of 32 columns:
-//     codes   [8][16 rows][4] bytes, or [4][16 rows][8] with INT8_EIGHTS
+//     codes   [8][16 rows][4] bytes, [4][16 rows][8] with INT8_EIGHTS, [16][16 rows][2] of 16 bits with INT8_WIDE
 //     scales  [halves][16 rows] f32
 //     minimum [16 rows] f32, of types that have one
 
@@ -32,6 +33,7 @@ typedef struct Int8Tile {
     size_t panel;
     int64_t groups;
     const BlockAct *inputs; // as many as the kernel's `tokens`, each of `groups`, one after the other
+    const int16_t *wide;    // with INT8_WIDE: the inputs' codes, 32 of each block
     float *y;               // [tokens, INT8_ROWS], `stride` floats from row to row
     int64_t stride;
     bool add; // y += the result
@@ -44,6 +46,7 @@ typedef struct GemmInt8 {
     int tokens; // of a tile; at most INT8_TOKENS_MOST
     Int8Layout layout[DT_COUNT];
     Int8TileFn tile[DT_COUNT]; // NULL: the type has none
+    void (*widen)(const BlockAct *x, int64_t blocks, int16_t *wide); // where a layout is INT8_WIDE
 } GemmInt8;
 
 // Whether weights of this type and width can be multiplied so: up to 32768 columns.

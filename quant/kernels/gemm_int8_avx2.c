@@ -1,11 +1,11 @@
 // AVX2 multiplies unsigned by signed bytes and adds up pairs in 16 bits (maddubs). So many of these sums fit in 16 bits
 // one over the other as the codes are small: 8 of 4-bit ones, then one instruction widens all. Codes of 8 bits would
-// overflow: of them absolute values are multiplied, their signs going to the inputs, and each pair is widened. 8 rows
-// by 4 inputs at a time.
+// overflow at once: they, and their inputs, are in 16 bits to begin with. 16 rows by 4 inputs at a time, the sums in
+// f32 in the first-level cache.
 #include "quant/kernels/gemm_int8_tile.h"
 #include <immintrin.h>
 
-enum { TOKENS = 4, EIGHT = 8 };
+enum { TOKENS = 4, EIGHT = 8, PARTS = INT8_LANES / EIGHT };
 
 INLINE __m256i four_of(const BlockAct *x, int k) { return _mm256_set1_epi32(int8_four(x->q + 4 * k)); }
 INLINE __m256i load(const uint8_t *at) { return _mm256_loadu_si256((const void *)at); }
@@ -19,90 +19,116 @@ INLINE __m256i in_order(__m256i v) {
 
 INLINE __m256i widened(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
-INLINE __m256i start_of(Int8Type t, const BlockAct *x, int h) {
-    return _mm256_set1_epi32(x->starts[act_start(t.offset, h)]);
+// The integer sums of half h of a group, or of all of it: 16 rows, whose record starts at w, by the inputs x, which are
+// `groups` apart.
+typedef void (*DotsFn)(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
+                       __m256i dots[PARTS][TOKENS]);
+
+INLINE void starts(Int8Type t, const Int8Tile *a, int64_t g, int h, __m256i dots[PARTS][TOKENS]) {
+    UNROLL
+    for (int i = 0; i < TOKENS; i++)
+        dots[0][i] = dots[1][i] = _mm256_set1_epi32(a->inputs[i * a->groups + g].starts[act_start(t.offset, h)]);
 }
 
-// The integer sums of half h of a group, or of all of it: 8 rows, whose part of the record starts at w, by the inputs,
-// which are `groups` apart.
-INLINE void half_dots(Int8Type t, int depth, const uint8_t *w, const BlockAct *x, int64_t groups, int h,
-                      __m256i dots[TOKENS]) {
+INLINE void narrow_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
+                        __m256i dots[PARTS][TOKENS]) {
+    const BlockAct *x = a->inputs + g;
     const int steps = 8 / t.halves, first = h * steps, run = depth < steps ? depth : steps;
-    UNROLL
-    for (int i = 0; i < TOKENS; i++) dots[i] = start_of(t, x + i * groups, h);
-    if (t.layout == INT8_SIGNED) {
-        UNROLL
-        for (int k = first; k < first + steps; k++) {
-            __m256i codes = load(w + 64 * k), sizes = _mm256_abs_epi8(codes);
-            UNROLL
-            for (int i = 0; i < TOKENS; i++) {
-                __m256i pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(four_of(x + i * groups, k), codes));
-                dots[i] = in_order(_mm256_add_epi32(dots[i], widened(pairs)));
-            }
-        }
-        return;
-    }
+    starts(t, a, g, h, dots);
     UNROLL
     for (int k = first; k < first + steps; k += run) {
-        __m256i codes = load(w + 64 * k), pairs[TOKENS];
+        __m256i pairs[PARTS][TOKENS];
         UNROLL
-        for (int i = 0; i < TOKENS; i++) pairs[i] = _mm256_maddubs_epi16(codes, four_of(x + i * groups, k));
-        UNROLL
-        for (int more = 1; more < run; more++) {
-            codes = load(w + 64 * (k + more));
+        for (int more = 0; more < run; more++) {
+            __m256i codes[PARTS] = {load(w + 64 * (k + more)), load(w + 64 * (k + more) + 32)};
             UNROLL
-            for (int i = 0; i < TOKENS; i++)
-                pairs[i] = in_order(
-                    _mm256_add_epi16(pairs[i], _mm256_maddubs_epi16(codes, four_of(x + i * groups, k + more))));
+            for (int i = 0; i < TOKENS; i++) {
+                __m256i four = four_of(x + i * a->groups, k + more);
+                UNROLL
+                for (int p = 0; p < PARTS; p++) {
+                    __m256i sums = _mm256_maddubs_epi16(codes[p], four);
+                    pairs[p][i] = more ? in_order(_mm256_add_epi16(pairs[p][i], sums)) : sums;
+                }
+            }
         }
         UNROLL
-        for (int i = 0; i < TOKENS; i++) dots[i] = _mm256_add_epi32(dots[i], widened(pairs[i]));
+        for (int i = 0; i < TOKENS; i++) UNROLL
+        for (int p = 0; p < PARTS; p++) dots[p][i] = _mm256_add_epi32(dots[p][i], widened(pairs[p][i]));
     }
 }
 
-typedef void (*DotsFn)(Int8Type t, int depth, const uint8_t *w, const BlockAct *x, int64_t groups, int h,
-                       __m256i *dots);
+static void widen(const BlockAct *x, int64_t blocks, int16_t *wide) {
+    for (int64_t b = 0; b < blocks; b++, wide += BLOCK)
+        for (int half = 0; half < 2; half++) {
+            __m128i bytes = _mm_load_si128((const void *)(x[b].q + 16 * half));
+            _mm256_store_si256((void *)(wide + 16 * half), _mm256_cvtepi8_epi16(bytes));
+        }
+}
 
-// 8 rows by the inputs.
-INLINE void strip(Int8Type t, int depth, DotsFn half_dots_of, const Int8Tile *a, const uint8_t *w, float *y) {
-    const BlockAct *x = a->inputs;
-    const int64_t groups = a->groups;
-    __m256 sums[TOKENS];
+INLINE void wide_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
+                      __m256i dots[PARTS][TOKENS]) {
+    (void)depth;
+    const int16_t *x = a->wide + g * BLOCK;
+    const int steps = 16 / t.halves;
     UNROLL
-    for (int i = 0; i < TOKENS; i++) sums[i] = _mm256_setzero_ps();
-    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
+    for (int i = 0; i < TOKENS; i++) dots[0][i] = dots[1][i] = _mm256_setzero_si256();
+#pragma GCC unroll 16
+    for (int k = h * steps; k < (h + 1) * steps; k++) {
+        __m256i codes[PARTS] = {load(w + 64 * k), load(w + 64 * k + 32)};
+        UNROLL
+        for (int i = 0; i < TOKENS; i++) {
+            __m256i two = _mm256_set1_epi32(int8_two_wide(x + i * a->groups * BLOCK + 2 * k));
+            UNROLL
+            for (int p = 0; p < PARTS; p++)
+                dots[p][i] = in_order(_mm256_add_epi32(dots[p][i], _mm256_madd_epi16(codes[p], two)));
+        }
+    }
+}
+
+// 16 rows by the inputs.
+INLINE void strip(Int8Type t, int depth, DotsFn dots_of, const Int8Tile *a, const uint8_t *w, float *y) {
+    __m256 sums[PARTS][TOKENS];
+    for (int i = 0; i < TOKENS; i++) sums[0][i] = sums[1][i] = _mm256_setzero_ps();
+    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t)) {
+        const BlockAct *x = a->inputs + g;
         UNROLL
         for (int h = 0; h < t.halves; h++) {
-            __m256i dots[TOKENS];
-            half_dots_of(t, depth, w, x, groups, h, dots);
-            __m256 d = load_floats(w + int8_scales_at() + (size_t)h * int8_lane_bytes());
+            __m256i dots[PARTS][TOKENS];
+            dots_of(t, depth, w, a, g, h, dots);
+            const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes();
+            __m256 d0 = load_floats(scales), d1 = load_floats(scales + 32);
             UNROLL
             for (int i = 0; i < TOKENS; i++) {
-                __m256 by = _mm256_mul_ps(d, _mm256_set1_ps(x[i * groups].d));
-                sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[i]), by, sums[i]);
+                __m256 d = _mm256_set1_ps(x[i * a->groups].d);
+                sums[0][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[0][i]), _mm256_mul_ps(d0, d), sums[0][i]);
+                sums[1][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[1][i]), _mm256_mul_ps(d1, d), sums[1][i]);
             }
         }
         if (!t.min) continue;
-        __m256 m = load_floats(w + int8_min_at(t));
+        __m256 m0 = load_floats(w + int8_min_at(t)), m1 = load_floats(w + int8_min_at(t) + 32);
         UNROLL
-        for (int i = 0; i < TOKENS; i++) sums[i] = _mm256_fmadd_ps(m, _mm256_set1_ps(x[i * groups].sum), sums[i]);
+        for (int i = 0; i < TOKENS; i++) {
+            __m256 sum = _mm256_set1_ps(x[i * a->groups].sum);
+            sums[0][i] = _mm256_fmadd_ps(m0, sum, sums[0][i]);
+            sums[1][i] = _mm256_fmadd_ps(m1, sum, sums[1][i]);
+        }
     }
-    UNROLL
-    for (int i = 0; i < TOKENS; i++) {
-        float *to = y + i * a->stride;
-        _mm256_storeu_ps(to, a->add ? _mm256_add_ps(_mm256_loadu_ps(to), sums[i]) : sums[i]);
-    }
+    for (int i = 0; i < TOKENS; i++)
+        for (int p = 0; p < PARTS; p++) {
+            float *to = y + i * a->stride + p * EIGHT;
+            _mm256_storeu_ps(to, a->add ? _mm256_add_ps(_mm256_loadu_ps(to), sums[p][i]) : sums[p][i]);
+        }
 }
 
 INLINE void tile(Int8Type t, int depth, DotsFn dots, const Int8Tile *a) {
-    for (int r = 0; r < INT8_ROWS; r += EIGHT)
-        strip(t, depth, dots, a, a->weights + (size_t)(r / INT8_LANES) * a->panel + r % INT8_LANES * 4, a->y + r);
+    for (int r = 0; r < INT8_ROWS; r += INT8_LANES)
+        strip(t, depth, dots, a, a->weights + (size_t)(r / INT8_LANES) * a->panel, a->y + r);
 }
 
 // The layout and how many sums fit in 16 bits: pairs of products of at most 127 * (code + offset).
 // clang-format off
 #define AVX2_TYPES(X) \
-    X(q8_0, INT8_SIGNED, 0)   X(iq4_nl, INT8_SIGNED, 0)   X(iq4_xs, INT8_SIGNED, 0) \
+    X(q8_0, INT8_WIDE,     0) X(iq4_nl, INT8_WIDE, 0)     X(iq4_xs, INT8_WIDE, 0) \
     X(q4_0, INT8_UNSIGNED, 8) X(q4_1,   INT8_UNSIGNED, 8) X(q4_k,   INT8_UNSIGNED, 8) \
     X(q5_0, INT8_UNSIGNED, 4) X(q5_1,   INT8_UNSIGNED, 4) X(q5_k,   INT8_UNSIGNED, 4) \
     X(q6_k, INT8_UNSIGNED, 2) X(mxfp4,  INT8_UNSIGNED, 4)
@@ -115,29 +141,35 @@ enum {
 #define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
     static void tile_##name(const Int8Tile *a) {                                                                       \
         const Int8Layout layout = (Int8Layout)layout_of_##name;                                                        \
-        tile((Int8Type){layout, halves, min, layout == INT8_UNSIGNED ? offset : 0}, depth_of_##name, half_dots, a);    \
+        if (layout == INT8_WIDE)                                                                                       \
+            tile((Int8Type){layout, halves, min, 0}, 0, wide_dots, a);                                                 \
+        else                                                                                                           \
+            tile((Int8Type){layout, halves, min, offset}, depth_of_##name, narrow_dots, a);                            \
     }
 BLOCK_TYPES(DEFINE_TILES)
 
 #define TILE(name, type, ...)   [type] = tile_##name,
 #define LAYOUT(name, type, ...) [type] = (Int8Layout)layout_of_##name,
 const GemmInt8 gemm_int8_avx2 = {
-    .name = "avx2", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};
+    .name = "avx2", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}, .widen = widen};
 
 // ---- AVX_VNNI: VNNI's instruction on 256 bits, for CPUs that have it without AVX-512.
 
 #define AVX_VNNI __attribute__((target("avxvnni")))
 
-AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const BlockAct *x, int64_t groups, int h,
-                               __m256i dots[TOKENS]) {
+AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
+                               __m256i dots[PARTS][TOKENS]) {
     (void)depth;
-    UNROLL
-    for (int i = 0; i < TOKENS; i++) dots[i] = start_of(t, x + i * groups, h);
+    starts(t, a, g, h, dots);
     UNROLL
     for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
-        __m256i codes = load(w + 64 * k);
+        __m256i codes[PARTS] = {load(w + 64 * k), load(w + 64 * k + 32)};
         UNROLL
-        for (int i = 0; i < TOKENS; i++) dots[i] = _mm256_dpbusd_avx_epi32(dots[i], codes, four_of(x + i * groups, k));
+        for (int i = 0; i < TOKENS; i++) {
+            __m256i four = four_of(a->inputs + i * a->groups + g, k);
+            UNROLL
+            for (int p = 0; p < PARTS; p++) dots[p][i] = _mm256_dpbusd_avx_epi32(dots[p][i], codes[p], four);
+        }
     }
 }
 

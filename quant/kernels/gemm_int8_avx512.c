@@ -32,7 +32,7 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
                     dots[1][i] = _mm512_dpbusd_epi32(dots[1][i], w1, four);
                 }
             }
-            const uint8_t *scales = w + int8_scales_at() + (size_t)h * int8_lane_bytes();
+            const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes();
             __m512 d0 = _mm512_load_ps(scales), d1 = _mm512_load_ps(scales + panel);
             UNROLL
             for (int i = 0; i < TOKENS; i++) {

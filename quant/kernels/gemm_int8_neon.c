@@ -63,7 +63,7 @@ INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *
             }
             UNROLL
             for (int f = 0; f < FOURS; f++) {
-                float32x4_t d = floats_at(w + int8_scales_at() + (size_t)h * int8_lane_bytes() + 16 * f);
+                float32x4_t d = floats_at(w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 16 * f);
                 UNROLL
                 for (int i = 0; i < TOKENS; i++)
                     sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]), vmulq_n_f32(d, x[i * groups].d));
@@ -135,7 +135,7 @@ I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int
                     for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vmmlaq_s32(dots[r][i], in[i], codes);
                 }
             }
-            const uint8_t *scales = w + int8_scales_at() + (size_t)h * int8_lane_bytes() + 4 * row;
+            const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 4 * row;
             UNROLL
             for (int i = 0; i < INPUT_PAIRS; i++) {
                 float32x4_t d = of_inputs(x[2 * i * groups].d, x[(2 * i + 1) * groups].d);

@@ -13,7 +13,7 @@ static void tile(Int8Type t, const Int8Tile *a) {
                 int dot = 0;
                 for (int i = h * BLOCK / t.halves; i < (h + 1) * BLOCK / t.halves; i++)
                     dot += (int8_t)record[i / 4 * 4 * INT8_LANES + 4 * lane + i % 4] * x->q[i];
-                float d = int8_float(record + int8_scales_at() + (size_t)(h * INT8_LANES + lane) * sizeof(float));
+                float d = int8_float(record + int8_scales_at(t) + (size_t)(h * INT8_LANES + lane) * sizeof(float));
                 sum = fmaf((float)dot, d * x->d, sum);
             }
             if (t.min) sum = fmaf(int8_float(record + int8_min_at(t) + (size_t)lane * sizeof(float)), x->sum, sum);

@@ -14,8 +14,8 @@ typedef struct Int8Type {
 } Int8Type;
 
 INLINE size_t int8_lane_bytes(void) { return INT8_LANES * sizeof(float); }
-INLINE size_t int8_scales_at(void) { return INT8_LANES * BLOCK; }
-INLINE size_t int8_min_at(Int8Type t) { return int8_scales_at() + (size_t)t.halves * int8_lane_bytes(); }
+INLINE size_t int8_scales_at(Int8Type t) { return INT8_LANES * BLOCK * (t.layout == INT8_WIDE ? sizeof(int16_t) : 1); }
+INLINE size_t int8_min_at(Int8Type t) { return int8_scales_at(t) + (size_t)t.halves * int8_lane_bytes(); }
 INLINE size_t int8_record(Int8Type t) { return int8_min_at(t) + (t.min ? int8_lane_bytes() : 0); }
 
 INLINE float int8_float(const uint8_t *at) {
@@ -26,6 +26,13 @@ INLINE float int8_float(const uint8_t *at) {
 
 // Four activations.
 INLINE int32_t int8_four(const int8_t *at) {
+    int32_t i;
+    memcpy(&i, at, sizeof i);
+    return i;
+}
+
+// Two, in 16 bits.
+INLINE int32_t int8_two_wide(const int16_t *at) {
     int32_t i;
     memcpy(&i, at, sizeof i);
     return i;
