@@ -11,6 +11,7 @@
 enum {
     QUERIES = 96, // a block's: whole groups of every matrix multiply's inputs (12, 6, 32)
     KEYS = 128,   // their scores, 48 KiB, stay in the second-level cache
+    WHOLE = 16,   // scores that vector arithmetic takes at once
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -47,6 +48,7 @@ typedef struct Block {
     int64_t query, queries; // counted from the first
     int64_t key, keys;      // by position
     int64_t ahead;          // position of the first query less that of the first key
+    bool first;             // these queries have no values yet
 } Block;
 
 // What one head works with.
@@ -59,8 +61,9 @@ typedef struct Run {
     float *out;
     const Gemm *gemm;          // NULL where keys are not packed
     void *packed_k, *packed_v; // K and V^T of the block's keys
-    float *scores;             // [queries, keys] of a block
+    float *scores;             // [queries, KEYS] of a block
     float *maximum, *sum;      // [length]: of what a query has seen so far
+    int64_t first_key;         // that any query sees
 } Run;
 
 // Rows row .. row + rows - 1 of a matrix in pieces; `turned`: w is its transpose.
@@ -86,10 +89,17 @@ static void block_scores(const Run *r, const Block *b) {
     const float *q = r->q + b->query * r->q_stride;
     int64_t d = r->s->head_dim;
     if (r->gemm)
-        r->gemm->multiply(q, b->queries, r->q_stride, r->packed_k, b->keys, d, r->scores, b->keys, false);
+        r->gemm->multiply(q, b->queries, r->q_stride, r->packed_k, b->keys, d, r->scores, KEYS, false);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)b->queries, (int)b->keys, (int)d, 1, q,
-                    (int)r->q_stride, r->k + b->key * r->k_stride, (int)r->k_stride, 0, r->scores, (int)b->keys);
+                    (int)r->q_stride, r->k + b->key * r->k_stride, (int)r->k_stride, 0, r->scores, KEYS);
+}
+
+// A row's n scores, where nothing but scaling is done to them, go on to whole vectors with what weighs nothing.
+static int64_t row_complete(float *row, int64_t n) {
+    int64_t whole = size_align((size_t)n, WHOLE);
+    for (int64_t j = n; j < whole; j++) row[j] = -INFINITY;
+    return whole;
 }
 
 // Scores become weights: masked, exp(score - running maximum). What was accumulated so far is rescaled to the new
@@ -97,16 +107,17 @@ static void block_scores(const Run *r, const Block *b) {
 static void block_softmax(const Run *r, const Block *b) {
     const AttentionShape *s = r->s;
     for (int64_t i = 0; i < b->queries; i++) {
-        float *row = r->scores + i * b->keys, *maximum = &r->maximum[b->query + i], *sum = &r->sum[b->query + i];
+        float *row = r->scores + i * KEYS, *maximum = &r->maximum[b->query + i], *sum = &r->sum[b->query + i];
         int64_t end = max(0, min(b->ahead + i + 1, b->keys)); // the query's own key is the last it sees
         int64_t start = s->window ? max(0, min(b->ahead + i + 1 - s->window, end)) : 0, n = end - start;
+        if (!start && s->cap == 0 && !s->slopes) n = row_complete(row, n);
         float top = r->m->scale_max(row + start, n, s->scale);
         if (s->cap != 0) r->m->soft_cap(row + start, n, s->cap);
         if (s->slopes) attention_slopes(s, r->head, b->key + b->ahead + i, b->key + start, row + start, n);
         if (s->cap != 0 || s->slopes) top = r->m->max(row + start, n);
         if (top > *maximum) {
             float shrink = expf(*maximum - top); // 0 for the first block
-            if (*sum != 0) r->m->scale(r->out + (b->query + i) * r->out_stride, s->value_dim, shrink);
+            if (!b->first) r->m->scale(r->out + (b->query + i) * r->out_stride, s->value_dim, shrink);
             *sum *= shrink;
             *maximum = top;
         }
@@ -116,24 +127,30 @@ static void block_softmax(const Run *r, const Block *b) {
     }
 }
 
-// out += weights V
+// out += weights V, or = for the first
 static void block_values(const Run *r, const Block *b) {
     float *out = r->out + b->query * r->out_stride;
     int64_t dv = r->s->value_dim;
     if (r->gemm)
-        r->gemm->multiply(r->scores, b->queries, b->keys, r->packed_v, dv, b->keys, out, r->out_stride, true);
+        r->gemm->multiply(r->scores, b->queries, KEYS, r->packed_v, dv, b->keys, out, r->out_stride,
+                          !b->first);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b->queries, (int)dv, (int)b->keys, 1, r->scores,
-                    (int)b->keys, r->v + b->key * r->v_stride, (int)r->v_stride, 1, out, (int)r->out_stride);
+                    KEYS, r->v + b->key * r->v_stride, (int)r->v_stride, b->first ? 0 : 1, out,
+                    (int)r->out_stride);
 }
 
 // The queries that see any of these keys.
 static void keys_seen(const Run *r, int64_t key, int64_t keys) {
     const AttentionShape *s = r->s;
     int64_t first = max(0, key - s->past), end = s->length;
-    if (s->window) end = min(end, key + keys - 1 + s->window - s->past);
+    int64_t begun = key == r->first_key ? 0 : end; // no query from there on saw a key before these
+    if (s->window) {
+        end = min(end, key + keys - 1 + s->window - s->past);
+        if (key != r->first_key) begun = key - 1 + s->window - s->past;
+    }
     for (int64_t i = first / QUERIES * QUERIES; i < end; i += QUERIES) {
-        Block b = {i, min(QUERIES, s->length - i), key, keys, s->past + i - key};
+        Block b = {i, min(QUERIES, s->length - i), key, keys, s->past + i - key, i >= begun};
         block_scores(r, &b);
         block_softmax(r, &b);
         block_values(r, &b);
@@ -158,6 +175,7 @@ void attention_head(const AttentionShape *s, int64_t head, const float *q, const
         .gemm = s->length > LINEAR_FEW ? s->gemm : NULL, // few are not worth packing the keys for
         .scores = scratch,
         .maximum = scratch + QUERIES * KEYS,
+        .first_key = s->window ? max(0, s->past + 1 - s->window) : 0,
     };
     r.sum = r.maximum + s->length;
     if (r.gemm) {
@@ -167,9 +185,8 @@ void attention_head(const AttentionShape *s, int64_t head, const float *q, const
     for (int64_t i = 0; i < s->length; i++) {
         r.maximum[i] = s->sinks ? s->sinks[head] : -INFINITY;
         r.sum[i] = s->sinks ? 1 : 0;
-        memset(r.out + i * r.out_stride, 0, (size_t)dv * sizeof *out);
     }
-    for (int64_t key = s->window ? max(0, s->past + 1 - s->window) : 0; key < all; key += KEYS) {
+    for (int64_t key = r.first_key; key < all; key += KEYS) {
         int64_t keys = min(KEYS, all - key);
         if (r.gemm) keys_pack(&r, key, keys);
         keys_seen(&r, key, keys);

@@ -46,21 +46,23 @@ static inline Floats select(Ints mask, Floats yes, Floats no) {
     return (Floats)((mask & (Ints)yes) | (~mask & (Ints)no));
 }
 
-static inline float sum_lanes(Floats v) {
-    float a[LANES];
-    store(a, v);
-    for (int step = LANES / 2; step; step /= 2)
-        for (int i = 0; i < step; i++) a[i] += a[i + step];
-    return a[0];
-}
-
-static inline float max_lanes(Floats v) {
-    float a[LANES];
-    store(a, v);
-    for (int step = LANES / 2; step; step /= 2)
-        for (int i = 0; i < step; i++) a[i] = a[i + step] > a[i] ? a[i + step] : a[i];
-    return a[0];
-}
+// Halves are put together until one lane is left: lane i with lane i + 8, then i + 4, i + 2, i + 1.
+#define REDUCE_LANES(name, join)                                                                                       \
+    static inline float name(Floats v) {                                                                               \
+        typedef float Eight __attribute__((vector_size(8 * sizeof(float))));                                           \
+        typedef float Four __attribute__((vector_size(4 * sizeof(float))));                                            \
+        Eight eight[2], e;                                                                                             \
+        Four four[2], f;                                                                                               \
+        memcpy(eight, &v, sizeof v);                                                                                   \
+        for (int i = 0; i < 8; i++) e[i] = join(eight[0][i], eight[1][i]);                                             \
+        memcpy(four, &e, sizeof e);                                                                                    \
+        for (int i = 0; i < 4; i++) f[i] = join(four[0][i], four[1][i]);                                               \
+        return join(join(f[0], f[2]), join(f[1], f[3]));                                                               \
+    }
+#define LANES_SUM(a, b)     ((a) + (b))
+#define LANES_LARGER(a, b)  ((a) < (b) ? (b) : (a))
+REDUCE_LANES(sum_lanes, LANES_SUM)
+REDUCE_LANES(max_lanes, LANES_LARGER)
 
 static inline float sum_row(const float *x, int64_t n) {
     Floats sum = all(0);

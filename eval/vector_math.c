@@ -8,18 +8,17 @@ static void scale(float *x, int64_t n, float by) {
     for (int64_t i = 0; i < n; i++) x[i] *= by;
 }
 
+static inline Floats larger(Floats v, Floats m) { return select(v > m, v, m); }
+
+// Four maxima, for each waits for the one before.
 static float max_row(const float *x, int64_t n) {
-    Floats m = all(-INFINITY);
+    Floats m[4] = {all(-INFINITY), all(-INFINITY), all(-INFINITY), all(-INFINITY)};
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        Floats v = load(x + i);
-        m = select(v > m, v, m);
-    }
-    if (i < n) {
-        Floats v = load_part(x + i, n - i, -INFINITY);
-        m = select(v > m, v, m);
-    }
-    return max_lanes(m);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int k = 0; k < 4; k++) m[k] = larger(load(x + i + k * LANES), m[k]);
+    for (; i + LANES <= n; i += LANES) m[0] = larger(load(x + i), m[0]);
+    if (i < n) m[1] = larger(load_part(x + i, n - i, -INFINITY), m[1]);
+    return max_lanes(larger(larger(m[0], m[1]), larger(m[2], m[3])));
 }
 
 static float scale_max(float *x, int64_t n, float by) {
