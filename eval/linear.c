@@ -4,6 +4,7 @@
 #include "core/threads.h"
 #include "eval/panel.h"
 #include "quant/kernels/kernels.h"
+#include <stdalign.h>
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -176,16 +177,25 @@ static void multiply_plain(const LinearUse *use, const Panel *panel, int64_t fir
     }
 }
 
-// Both rows and inputs are shared out: inputs are rounded already, and some weights stay in a second-level cache.
+enum { ACTS_TOKENS = 48 }; // inputs of one task: whole groups of every kernel (6, 4, 1)
+
+// Rows of one task: many, for each task brings its inputs into the cache; fewer where threads would be left without.
+static int64_t task_rows(int64_t rows, int64_t cols, int64_t n) {
+    enum { WEIGHTS = 1 << 20, TASKS = 8 }; // bytes that a task goes through; tasks that a thread has at least
+    int64_t parts = (TASKS * threads_count() * ACTS_TOKENS + n - 1) / n;
+    int64_t most = min(WEIGHTS / (cols + 1), (rows + parts - 1) / parts);
+    return max((most + INT8_ROWS - 1) / INT8_ROWS, 1) * INT8_ROWS;
+}
+
+// Both rows and inputs are shared out: inputs are rounded already.
 static void multiply_acts(const LinearUse *use, const Panel *panel, int64_t first, const BlockAct *acts, int64_t n) {
-    enum { TOKENS = 48, WEIGHTS = 256 << 10 }; // whole groups of every kernel (6, 4, 1); weights taken together
     const float *bias = use->layer->bias;
     int64_t stride = tensor_rows(use->layer->weight), groups = panel->cols / BLOCK;
-    int64_t height = max(WEIGHTS / (panel->cols + 1) / INT8_ROWS, 1) * INT8_ROWS;
+    int64_t height = task_rows(panel->rows, panel->cols, n);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int64_t r = 0; r < panel->rows; r += height)
-        for (int64_t t = 0; t < n; t += TOKENS) {
-            int64_t tokens = min(TOKENS, n - t), rows = min(height, panel->rows - r);
+        for (int64_t t = 0; t < n; t += ACTS_TOKENS) {
+            int64_t tokens = min(ACTS_TOKENS, n - t), rows = min(height, panel->rows - r);
             float *y = use->y + t * stride + first + r;
             if (bias) add_bias(y, bias + first + r, tokens, rows, stride, use->add);
             panel_multiply_acts(panel, acts + t * groups, tokens, r, rows, y, stride, use->add || bias);
@@ -232,6 +242,75 @@ void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t 
 
 void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool add, void *memory) {
     linear_apply_all(&(LinearUse){layer, y, add}, 1, x, n, memory);
+}
+
+// ---- what is rounded from one layer to the next
+
+bool linear_acts_can(const Linear *layer) { return is_int8(layer) && !layer->fine; }
+
+// Rows of two panels, side by side in the memory of one.
+static int64_t pair_rows(const Linear *layer) {
+    const Tensor *w = layer->weight;
+    return panel_rows(tensor_rows(w), tensor_cols(w)) / 2 / INT8_ROWS * INT8_ROWS;
+}
+
+bool linear_pair_can(const Linear *gate, const Linear *up, int64_t n) {
+    return n >= INT8_TOKENS_MOST && linear_acts_can(gate) && linear_acts_can(up) && pair_rows(up) > 0 &&
+           tensor_rows(up->weight) % BLOCK == 0;
+}
+
+// [tokens, rows] of one layer, `rows` floats from row to row.
+static void part_multiply(const Linear *layer, const Panel *panel, int64_t first, const BlockAct *acts, int64_t tokens,
+                          int64_t row, int64_t rows, float *y) {
+    if (layer->bias) add_bias(y, layer->bias + first + row, tokens, rows, rows, false);
+    panel_multiply_acts(panel, acts, tokens, row, rows, y, rows, layer->bias);
+}
+
+// Some inputs by some rows of both, of which so many at a time are in f32.
+static void pair_task(const LinearPair *pair, const Panel panels[2], int64_t first, const BlockAct *acts,
+                      int64_t tokens, int64_t row, int64_t rows, BlockAct *out) {
+    enum { ROWS = 128 };
+    alignas(64) float gate[ACTS_TOKENS * ROWS], up[ACTS_TOKENS * ROWS];
+    ActFn act = kernels_get()->act;
+    const int64_t out_groups = tensor_rows(pair->up->weight) / BLOCK;
+    for (int64_t r = row; r < row + rows; r += ROWS) {
+        int64_t count = min(ROWS, row + rows - r);
+        part_multiply(pair->gate, &panels[0], first, acts, tokens, r, count, gate);
+        part_multiply(pair->up, &panels[1], first, acts, tokens, r, count, up);
+        pair->activate(pair->context, gate, up, tokens * count);
+        for (int64_t i = 0; i < tokens; i++) act(gate + i * count, out + i * out_groups + (first + r) / BLOCK, count);
+    }
+}
+
+static void pair_multiply(const LinearPair *pair, const Panel panels[2], int64_t first, const BlockAct *acts, int64_t n,
+                          BlockAct *out) {
+    int64_t all = panels[0].rows, groups = panels[0].cols / BLOCK, out_groups = tensor_rows(pair->up->weight) / BLOCK;
+    int64_t height = task_rows(all, 2 * panels[0].cols, n);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int64_t r = 0; r < all; r += height)
+        for (int64_t t = 0; t < n; t += ACTS_TOKENS)
+            pair_task(pair, panels, first, acts + t * groups, min(ACTS_TOKENS, n - t), r, min(height, all - r),
+                      out + t * out_groups);
+}
+
+void linear_pair(const LinearPair *pair, const float *x, int64_t n, BlockAct *out, void *memory) {
+    const Tensor *w = pair->up->weight;
+    int64_t rows = tensor_rows(w), cols = tensor_cols(w), height = pair_rows(pair->up);
+    BlockAct *acts = memory;
+    uint8_t *weights = (uint8_t *)memory + linear_input_bytes(n, cols);
+    inputs_round(x, n, cols, acts);
+    for (int64_t first = 0; first < rows; first += height) {
+        int64_t count = min(height, rows - first);
+        Panel panels[2] = {
+            panel_load(pair->gate->weight, pair->gate->compute, first, count, weights),
+            panel_load(w, pair->up->compute, first, count, weights + panel_bytes(height, cols)),
+        };
+        pair_multiply(pair, panels, first, acts, n, out);
+    }
+}
+
+void linear_apply_acts(const Linear *layer, const BlockAct *acts, int64_t n, float *y, bool add, void *memory) {
+    apply_many(&(LinearUse){layer, y, add}, NULL, acts, n, memory);
 }
 
 // ---- the way back

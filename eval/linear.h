@@ -4,6 +4,7 @@
 #define EVAL_LINEAR_H
 
 #include "core/tensor.h"
+#include "quant/blocks.h"
 
 typedef struct Linear {
     const Tensor *weight; // [rows, cols], rows = outputs; NULL: there is no such layer
@@ -51,6 +52,22 @@ typedef struct LinearUse {
 
 enum { LINEAR_USES = 3 }; // at most
 void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t n, void *memory);
+
+// Two layers [rows, cols] with the same input of which one gates the other, in int8 arithmetic: out = activate(gate x,
+// up x), n inputs, rounded as the next layer takes it (linear_input_bytes of `rows` columns), a few rows at a time, so
+// that what is between never leaves the cache.
+typedef struct LinearPair {
+    const Linear *gate, *up;
+    void (*activate)(const void *context, float *gate, const float *up, int64_t n); // gate = act(gate) * up
+    const void *context;
+} LinearPair;
+
+bool linear_pair_can(const Linear *gate, const Linear *up, int64_t n);
+void linear_pair(const LinearPair *pair, const float *x, int64_t n, BlockAct *out, void *memory);
+
+// linear_apply with inputs rounded already, in int8 arithmetic.
+bool linear_acts_can(const Linear *layer);
+void linear_apply_acts(const Linear *layer, const BlockAct *acts, int64_t n, float *y, bool add, void *memory);
 
 // The way back: dx [n, cols] = dy [n, rows] W; with `add`, dx += that. memory: linear_back_bytes.
 size_t linear_back_bytes(int64_t rows, int64_t cols);

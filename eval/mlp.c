@@ -31,19 +31,23 @@ void mlp_scratch_free(MlpScratch *s) {
     *s = (MlpScratch){0};
 }
 
-void mlp_activate(const ModelDesc *d, float *x, const float *up, int64_t n, int64_t width) {
+// Rows have nothing to do with it: element by element.
+static void activate(const ModelDesc *d, float *x, const float *up, int64_t n) {
     const VectorMath *m = vector_math();
     void (*const f[ACT_COUNT])(float *, const float *, int64_t) = {
         [ACT_SILU] = m->silu, [ACT_GELU] = m->gelu, [ACT_GELU_TANH] = m->gelu_tanh, [ACT_RELU] = m->relu};
-#pragma omp parallel for schedule(static) if (n > LINEAR_FEW)
-    for (int64_t i = 0; i < n; i++) {
-        const float *row = up ? up + i * width : NULL;
-        if (d->activation == ACT_SWIGLU_CLAMPED)
-            m->swiglu_clamped(x + i * width, row, width, (float)d->activation_slope, (float)d->activation_limit);
-        else
-            f[d->activation](x + i * width, row, width);
-    }
+    if (d->activation == ACT_SWIGLU_CLAMPED)
+        m->swiglu_clamped(x, up, n, (float)d->activation_slope, (float)d->activation_limit);
+    else
+        f[d->activation](x, up, n);
 }
+
+void mlp_activate(const ModelDesc *d, float *x, const float *up, int64_t n, int64_t width) {
+#pragma omp parallel for schedule(static) if (n > LINEAR_FEW)
+    for (int64_t i = 0; i < n; i++) activate(d, x + i * width, up ? up + i * width : NULL, width);
+}
+
+static void activate_pair(const void *desc, float *gate, const float *up, int64_t n) { activate(desc, gate, up, n); }
 
 // y = W x + b, seen by whoever watches.
 static void apply(const MlpScratch *s, const Linear *l, const float *x, int64_t n, float *y, bool add) {
@@ -53,6 +57,12 @@ static void apply(const MlpScratch *s, const Linear *l, const float *x, int64_t 
 
 void mlp_apply(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, float *out, bool add, MlpScratch *s) {
     int64_t width = tensor_rows(mlp->up.weight);
+    if (!s->watch && mlp->gate.weight && linear_pair_can(&mlp->gate, &mlp->up, n) && linear_acts_can(&mlp->down)) {
+        BlockAct *hidden = (void *)s->gate; // half as many bytes
+        linear_pair(&(LinearPair){&mlp->gate, &mlp->up, activate_pair, d}, x, n, hidden, s->panel);
+        linear_apply_acts(&mlp->down, hidden, n, out, add, s->panel);
+        return;
+    }
     if (mlp->gate.weight) {
         const LinearUse both[] = {{&mlp->gate, s->gate, false}, {&mlp->up, s->up, false}};
         for (int i = 0; i < 2; i++) watch_linear(s->watch, both[i].layer, x, NULL, n);

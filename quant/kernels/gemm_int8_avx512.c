@@ -14,6 +14,9 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     const int64_t groups = a->groups;
     __m512 sums[PANELS][TOKENS];
     UNROLL
+    for (int i = 0; i < TOKENS; i++) UNROLL
+    for (int p = 0; p < PANELS; p++) __builtin_prefetch(a->y + i * a->stride + p * INT8_LANES, 1);
+    UNROLL
     for (int p = 0; p < PANELS; p++) UNROLL
     for (int i = 0; i < TOKENS; i++) sums[p][i] = _mm512_setzero_ps();
     for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
