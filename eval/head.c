@@ -8,6 +8,7 @@
 #include "core/threads.h"
 #include "eval/panel.h"
 #include "eval/vector.h"
+#include "quant/kernels/kernels.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -30,6 +31,7 @@ typedef struct Pass {
     const int32_t *targets;
     int64_t vocab;
     uint8_t *memory;  // of each model's tile
+    BlockAct **acts;  // [models] or NULL: hidden states and, after them, what rounding left, where integers multiply
     Running *running; // [positions, models]
     float *logits;    // [threads][models][ROWS, TILE]
 } Pass;
@@ -57,7 +59,7 @@ static void rows_add(const Pass *p, float *logits, int64_t row0, int64_t rows, i
         float old = r->max;
         row_begin(r, m, a, first, n, target);
         double shrink = exp((double)old - (double)r->max); // the base's maximum scales every model's T
-        memcpy(base, a, (size_t)n * sizeof *base);
+        if (p->count > 1) memcpy(base, a, (size_t)n * sizeof *base);
         r->sum += (double)m->exp_sum(a, n, r->max); // a is now exp(a - m0)
         for (int k = 1; k < p->count; k++) {
             float *b = logits + ((int64_t)k * ROWS + i) * TILE;
@@ -83,6 +85,43 @@ void head_finish(const Head *h, float *logits, int64_t first, int64_t n) {
     if (h->cap != 0) m->soft_cap(logits, n, h->cap);
 }
 
+static bool in_integers(const HeadInput *model) {
+    return panel_is_int8(weight_of(model), model->head->output.compute);
+}
+
+static size_t acts_count(const HeadInput *model, int64_t positions) {
+    return linear_input_bytes(positions, tensor_cols(weight_of(model))) / sizeof(BlockAct);
+}
+
+// Rounds a model's hidden states, for all tiles: to 8 bits, and the rest to 8 more.
+static bool inputs_round(const HeadInput *model, int64_t positions, BlockAct **acts, Error *err) {
+    if (!in_integers(model)) return true;
+    size_t count = acts_count(model, positions);
+    int64_t cols = tensor_cols(weight_of(model)), groups = cols / BLOCK;
+    BlockAct *first = *acts = mem_alloc(2 * count, sizeof **acts, err), *rest = first + count;
+    if (!first) return false;
+    ActFn act = kernels_get()->act;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < positions; i++) {
+        act(model->hidden + i * cols, first + i * groups, cols);
+        gemm_int8_rest(model->hidden + i * cols, first + i * groups, cols, rest + i * groups);
+    }
+    return true;
+}
+
+// y [rows, TILE] of positions row .. row + rows - 1.
+static void panel_logits(const Pass *p, int k, const Panel *panel, int64_t positions, int64_t row, int64_t rows,
+                         float *y) {
+    const BlockAct *acts = p->acts[k] ? p->acts[k] + row * (panel->cols / BLOCK) : NULL;
+    if (!acts) {
+        panel_multiply(panel, p->models[k].hidden + row * panel->cols, rows, y, TILE, false);
+        return;
+    }
+    panel_multiply_acts(panel, acts, rows, 0, panel->rows, y, TILE, false);
+    if (panel->fine)
+        panel_multiply_acts(panel, acts + acts_count(&p->models[k], positions), rows, 0, panel->rows, y, TILE, true);
+}
+
 static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t n) {
     Panel panels[p->count];
     uint8_t *memory = p->memory;
@@ -98,7 +137,7 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
         float *logits = p->logits + (int64_t)omp_get_thread_num() * p->count * ROWS * TILE;
         for (int k = 0; k < p->count; k++) {
             float *own = logits + k * ROWS * TILE;
-            panel_multiply(&panels[k], p->models[k].hidden + row * panels[k].cols, rows, own, TILE, false);
+            panel_logits(p, k, &panels[k], positions, row, rows, own);
             for (int64_t i = 0; i < rows; i++) head_finish(p->models[k].head, own + i * TILE, first, n);
         }
         rows_add(p, logits, row, rows, first, n);
@@ -157,11 +196,15 @@ bool head_score(const HeadInput *models, int count, int64_t positions, const int
     p.memory = mem_alloc(tiles, 1, err);
     p.running = mem_alloc((size_t)(positions * count), sizeof *p.running, err);
     p.logits = mem_alloc((size_t)threads_count() * (size_t)count, sizeof(float) * ROWS * TILE, err);
-    bool ok = p.memory && p.running && p.logits;
+    p.acts = mem_alloc((size_t)count, sizeof *p.acts, err);
+    bool ok = p.memory && p.running && p.logits && p.acts;
+    for (int k = 0; ok && k < count; k++) ok = inputs_round(&models[k], positions, &p.acts[k], err);
     for (int64_t i = 0; ok && i < positions * count; i++) p.running[i] = (Running){.max = -INFINITY, .right = NAN};
     for (int64_t first = 0; ok && first < p.vocab; first += TILE)
         tile_score(&p, positions, first, min(TILE, p.vocab - first));
     ok = ok && scores_finish(&p, positions, err);
+    for (int k = 0; p.acts && k < count; k++) mem_free(p.acts[k]);
+    mem_free(p.acts);
     mem_free(p.memory);
     mem_free(p.running);
     mem_free(p.logits);

@@ -44,41 +44,59 @@ size_t gemm_int8_bytes(int64_t rows, int64_t cols) {
 
 // ---- packing
 
-// Each of eight bytes plus n.
-static uint64_t bytes_add(uint64_t bytes, int n) {
-    const uint64_t low = 0x7f7f7f7f7f7f7f7f, all = (uint64_t)n * 0x0101010101010101;
-    return ((bytes & low) + (all & low)) ^ ((bytes ^ all) & ~low);
+// Sixteen codes of a row, as four columns each.
+typedef uint32_t Fours __attribute__((vector_size(16)));
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Fours){__VA_ARGS__})
+#endif
+
+static Fours load_more(const int8_t *codes, int offset) {
+    Bytes b;
+    memcpy(&b, codes, sizeof b);
+    return (Fours)(b + (uint8_t)offset);
 }
 
-// Eight signed bytes in 16 bits each, two together for a row.
-static void eight_widen(const int8_t *eight, int16_t *to) {
-    for (int i = 0; i < 8; i += 2) {
-        to[i * INT8_LANES] = eight[i];
-        to[i * INT8_LANES + 1] = eight[i + 1];
-    }
+// Sixteen codes of four rows: four columns of all rows together, then the next four.
+static void four_rows_pack(const Unpacked rows[4], int64_t code, int offset, uint8_t *to) {
+    Fours a = load_more(rows[0].codes + code, offset), b = load_more(rows[1].codes + code, offset);
+    Fours c = load_more(rows[2].codes + code, offset), d = load_more(rows[3].codes + code, offset);
+    Fours ab = SHUFFLE(a, b, 0, 4, 1, 5), cd = SHUFFLE(c, d, 0, 4, 1, 5);
+    Fours ab_high = SHUFFLE(a, b, 2, 6, 3, 7), cd_high = SHUFFLE(c, d, 2, 6, 3, 7);
+    const Fours columns[4] = {SHUFFLE(ab, cd, 0, 1, 4, 5), SHUFFLE(ab, cd, 2, 3, 6, 7),
+                              SHUFFLE(ab_high, cd_high, 0, 1, 4, 5), SHUFFLE(ab_high, cd_high, 2, 3, 6, 7)};
+    for (int k = 0; k < 4; k++) memcpy(to + k * INT8_LANES * 4, &columns[k], sizeof columns[k]);
+}
+
+static void codes_pack_fours(int offset, const Unpacked rows[INT8_LANES], int64_t g, uint8_t *record) {
+    for (int half = 0; half < 2; half++)
+        for (int lane = 0; lane < INT8_LANES; lane += 4)
+            four_rows_pack(rows + lane, g * BLOCK + 16 * half, offset, record + (half * 4 * INT8_LANES + lane) * 4);
+}
+
+static void codes_pack_eights(const Unpacked rows[INT8_LANES], int64_t g, uint8_t *record) {
+    for (int lane = 0; lane < INT8_LANES; lane++)
+        for (int k = 0; k < BLOCK / 8; k++)
+            memcpy(record + (k * INT8_LANES + lane) * 8, rows[lane].codes + g * BLOCK + 8 * k, 8);
+}
+
+static void codes_pack_wide(const Unpacked rows[INT8_LANES], int64_t g, int16_t *record) {
+    for (int lane = 0; lane < INT8_LANES; lane++)
+        for (int i = 0; i < BLOCK; i++) record[(i / 2 * INT8_LANES + lane) * 2 + i % 2] = rows[lane].codes[g * BLOCK + i];
 }
 
 // Group g of 16 rows into its record.
 static void group_pack(Int8Type t, const Unpacked rows[INT8_LANES], int64_t g, uint8_t *record) {
     float *scales = (float *)(void *)(record + int8_scales_at(t)), *mins = (float *)(void *)(record + int8_min_at(t));
+    switch (t.layout) {
+    case INT8_EIGHTS: codes_pack_eights(rows, g, record); break;
+    case INT8_WIDE: codes_pack_wide(rows, g, (int16_t *)(void *)record); break;
+    default: codes_pack_fours(t.offset, rows, g, record); break;
+    }
     for (int lane = 0; lane < INT8_LANES; lane++) {
-        for (int k = 0; k < BLOCK / 8; k++) {
-            const int8_t *codes = rows[lane].codes + g * BLOCK + 8 * k;
-            uint64_t eight;
-            memcpy(&eight, codes, sizeof eight);
-            if (t.layout == INT8_WIDE) {
-                eight_widen(codes, (int16_t *)(void *)record + (4 * k * INT8_LANES + lane) * 2);
-                continue;
-            }
-            if (t.layout == INT8_EIGHTS) {
-                memcpy(record + (k * INT8_LANES + lane) * 8, &eight, sizeof eight);
-                continue;
-            }
-            if (t.offset) eight = bytes_add(eight, t.offset);
-            const uint32_t first = (uint32_t)eight, second = (uint32_t)(eight >> 32);
-            memcpy(record + (2 * k * INT8_LANES + lane) * 4, &first, sizeof first);
-            memcpy(record + ((2 * k + 1) * INT8_LANES + lane) * 4, &second, sizeof second);
-        }
         for (int h = 0; h < t.halves; h++) scales[h * INT8_LANES + lane] = rows[lane].d[2 * g + h];
         if (t.min) mins[lane] = rows[lane].m[g];
     }
