@@ -2,7 +2,6 @@
 
 #include "core/half.h"
 #include "core/size.h"
-#include "eval/linear.h"
 #include "eval/vector.h"
 #include <cblas.h>
 #include <math.h>
@@ -172,10 +171,10 @@ void attention_head(const AttentionShape *s, int64_t head, const float *q, const
         .k_stride = s->kv_heads * d,
         .v_stride = s->kv_heads * dv,
         .out_stride = s->heads * dv,
-        .gemm = s->length > LINEAR_FEW ? s->gemm : NULL, // few are not worth packing the keys for
+        .gemm = s->gemm,
         .scores = scratch,
         .maximum = scratch + QUERIES * KEYS,
-        .first_key = s->window ? max(0, s->past + 1 - s->window) : 0,
+        .first_key = s->window ? max(0, s->past + 1 - s->window) / KEYS * KEYS : 0, // blocks are the same for all
     };
     r.sum = r.maximum + s->length;
     if (r.gemm) {

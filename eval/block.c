@@ -118,21 +118,31 @@ AttentionShape attention_shape(const Transformer *t, const Layer *l, int64_t lay
     };
 }
 
-enum { ALONE = 128 }; // a token with so many keys to see is still faster done by one thread than shared out
+enum {
+    ALONE = 128, // a token with so many keys to see is still faster done by one thread than shared out
+    MANY = 64,   // heads of sequences; where there are fewer, each is done in parts ...
+    PART = 256,  // ... of so many queries, lest threads be left without
+};
 
 void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Chunk *c, const float *k,
                    const float *v) {
     const ModelDesc *d = t->desc;
-    int64_t tasks = (int64_t)c->count * d->heads, dv = desc_value_dim(d);
     AttentionShape shape = attention_shape(t, l, layer, c->past);
+    int64_t heads = (int64_t)c->count * d->heads, dv = desc_value_dim(d);
+    int64_t part = heads < MANY && shape.gemm ? PART : t->max_length; // OpenBLAS's digits would depend on it
+    int64_t parts = (t->max_length + part - 1) / part;
 #pragma omp parallel for schedule(dynamic) if (c->tokens + c->past / ALONE > LINEAR_FEW)
-    for (int64_t task = 0; task < tasks; task++) {
-        const Span *s = &c->spans[task / d->heads];
-        AttentionShape own = shape;
-        own.length = s->length;
-        int64_t row = s->start - c->spans[0].start;
-        attention_head(&own, task % d->heads, t->q + row * d->heads * d->head_dim, k + row * d->kv_heads * d->head_dim,
-                       v + row * d->kv_heads * dv, t->mixed + row * d->heads * dv,
+    for (int64_t task = 0; task < heads * parts; task++) {
+        const Span *s = &c->spans[task % heads / d->heads];
+        int64_t query = (parts - 1 - task / heads) * part, row = s->start - c->spans[0].start;
+        if (query >= s->length) continue;
+        AttentionShape own = shape; // the last queries first: they see the most
+        own.past += query;
+        own.length = s->length - query < part ? s->length - query : part;
+        if (s->length <= LINEAR_FEW) own.gemm = NULL; // not worth packing the keys for
+        attention_head(&own, task % d->heads, t->q + (row + query) * d->heads * d->head_dim,
+                       k + row * d->kv_heads * d->head_dim, v + row * d->kv_heads * dv,
+                       t->mixed + (row + query) * d->heads * dv,
                        t->attention + (size_t)omp_get_thread_num() * t->attention_floats);
     }
 }
