@@ -514,12 +514,14 @@ static void prepare_tile(const Kernels *k) {
     enum { COLS = 1024 };
     static uint8_t *zeros;
     static BlockAct inputs[INT8_TOKENS_MOST * COLS / BLOCK];
+    static int16_t wide[INT8_TOKENS_MOST * COLS];
     if (!zeros) zeros = aligned_alloc(64, gemm_int8_bytes(INT8_ROWS, COLS));
     memset(zeros, 0, gemm_int8_bytes(INT8_ROWS, COLS));
     timed_tile[k == &scalar] = (Int8Tile){.weights = zeros,
                                           .panel = gemm_int8_bytes(INT8_ROWS, COLS) / 2,
                                           .groups = COLS / BLOCK,
                                           .inputs = inputs,
+                                          .wide = wide,
                                           .y = out,
                                           .stride = INT8_ROWS};
     timed_tokens[k == &scalar] = k->int8->tokens;
