@@ -1,6 +1,6 @@
 // Slices are computed in parallel and written in order: one loop over all slices of all tensors, at the end of each an
 // ordered section (core/turn.h) that hashes the source, writes the result and gives the source's pages back. While one
-// thread writes, the others compute, so reading, rounding and writing overlap without a queue between them.
+// thread writes, the others compute up to SLOTS_AHEAD slices more, so reading, rounding and writing overlap.
 #include "cli/quant_job.h"
 
 #include "cli/quant_report.h"
@@ -20,6 +20,7 @@
 enum {
     SLICE = 1 << 17,         // elements: source and result stay in a second-level cache
     STRIP = 1 << 12,         // ... of which so many are in f32 at a time
+    SLOTS_AHEAD = 4,         // for each thread, of slices that wait for their turn
     RELEASE_BYTES = 4 << 20, // of the source, given back together: each time interrupts all threads
     RELEASE_BACK = 64 << 10, // pages that earlier ones ended in are given back too
 };
@@ -40,13 +41,6 @@ typedef struct Slices {
     size_t max_source; // of a slice whose rows are put together
 } Slices;
 
-// What a thread works with.
-typedef struct Bench {
-    float *values;
-    uint8_t *result;
-    uint8_t *source; // where rows are put together
-} Bench;
-
 // What computing a slice came to; settled in order, so that the first error is the first in the file.
 typedef struct Outcome {
     const uint8_t *source; // the slice as it was
@@ -55,6 +49,28 @@ typedef struct Outcome {
     Scan scan;
     bool overflow;
 } Outcome;
+
+// A slice from when it is computed until it is written.
+typedef struct Slot {
+    uint8_t *result;
+    uint8_t *source; // where rows are put together
+    Outcome out;
+    Error err; // statistics could not be loaded
+} Slot;
+
+// What a thread works with.
+typedef struct Hand {
+    float *values;     // a strip
+    StatsTensor stats; // of the tensor that it was at last
+} Hand;
+
+// What there is to work with.
+typedef struct Bench {
+    int threads;
+    Hand *hands; // [threads]
+    size_t count;
+    Slot *slots; // [count]
+} Bench;
 
 static size_t rows_bytes(const Tensor *t, DType type, int64_t rows) {
     const DTypeInfo *info = dtype_info(type);
@@ -85,46 +101,49 @@ static bool slices_make(const QuantJob *job, Slices *slices, Error *err) {
 }
 
 // Some rows of a slice, that in f32 stay in a first-level cache: looked at, and rounded where nothing has their result.
-static void strip_compute(const QuantJob *job, const Slice *s, int64_t row, int64_t rows, bool have, const Bench *bench,
-                          Outcome *out) {
+static void strip_compute(const QuantJob *job, const Slice *s, int64_t row, int64_t rows, bool have,
+                          const float *importance, float *values, Slot *slot) {
     const Kernels *kernels = kernels_get();
     const Tensor *t = &job->model->tensors[s->tensor];
     DType type = job->plan[s->tensor].type;
     int64_t cols = tensor_cols(t), n = rows * cols;
-    uint8_t *result = bench->result + rows_bytes(t, type, row);
+    uint8_t *result = slot->result + rows_bytes(t, type, row);
+    Outcome *out = &slot->out;
 
-    kernels->to_f32[t->type](out->source + rows_bytes(t, t->type, row), bench->values, n);
-    Scan scan = scan_values(bench->values, n);
+    Scan scan = scan_to_f32(t->type, out->source + rows_bytes(t, t->type, row), values, n);
     if (scan.nonfinite && out->scan.first < 0) out->scan.first = row * cols + scan.first;
     out->scan.nonfinite += scan.nonfinite;
     if (scan.largest > out->scan.largest) out->scan.largest = scan.largest;
     if (type == t->type || (scan.nonfinite && !job->allow_nonfinite)) return;
-    if (scan.nonfinite && dtype_is_block(type)) scan_clear_nonfinite(bench->values, n);
-    if (!have) quant_function(type)(bench->values, result, rows, cols, NULL);
+    if (scan.nonfinite && dtype_is_block(type)) scan_clear_nonfinite(values, n);
+    if (!have) quant_function(type)(values, result, rows, cols, importance);
     // Weights of sane size cannot overflow any type; beyond that, see whether what was finite still is.
     if (scan.largest > f16_max) {
-        kernels->to_f32[type](result, bench->values, n);
-        Scan back = scan_values(bench->values, n);
+        kernels->to_f32[type](result, values, n);
+        Scan back = scan_values(values, n);
         out->overflow = out->overflow || back.nonfinite > (dtype_is_block(type) ? 0 : scan.nonfinite);
     }
 }
 
 // A tensor that was rounded already has its blocks in `rounded`.
-static Outcome slice_compute(const QuantJob *job, const Rounded *rounded, const Slice *s, const Bench *bench) {
+static void slice_compute(const QuantJob *job, const Rounded *rounded, const Slice *s, Hand *hand, Slot *slot) {
     const Tensor *t = &job->model->tensors[s->tensor];
     DType type = job->plan[s->tensor].type;
-    const uint8_t *source = tensor_read(t, s->row, s->rows, bench->source);
-    Outcome out = {.source = source, .data = bench->result, .bytes = rows_bytes(t, type, s->rows)};
+    const uint8_t *source = tensor_read(t, s->row, s->rows, slot->source);
+    const float *importance;
+    Outcome *out = &slot->out;
     bool same = type == t->type, ready = rounded && rounded->blocks;
 
-    out.scan.first = -1;
+    slot->err.text[0] = 0;
+    *out = (Outcome){.source = source, .data = slot->result, .bytes = rows_bytes(t, type, s->rows), .scan.first = -1};
+    if (!rounding_importance(job->rounding, t, type, &hand->stats, &importance, &slot->err)) return;
     if (same)
-        out.data = source;
+        out->data = source;
     else if (ready)
-        memcpy(bench->result, rounded->blocks + rows_bytes(t, type, s->row), out.bytes);
+        memcpy(slot->result, rounded->blocks + rows_bytes(t, type, s->row), out->bytes);
     for (int64_t row = 0, step = strip_rows(tensor_cols(t)); row < s->rows; row += step)
-        strip_compute(job, s, row, s->rows - row < step ? s->rows - row : step, same || ready, bench, &out);
-    return out;
+        strip_compute(job, s, row, s->rows - row < step ? s->rows - row : step, same || ready, importance, hand->values,
+                      slot);
 }
 
 static bool slice_check(const QuantJob *job, const Slice *s, const Outcome *out, Error *err) {
@@ -186,11 +205,13 @@ static void source_release(Writer *w, const Tensor *t, const uint8_t *end, size_
     w->kept = 0;
 }
 
-static bool slice_write(Writer *w, const Slice *s, const Outcome *out, Error *err) {
+static bool slice_write(Writer *w, const Slice *s, const Slot *slot, Error *err) {
+    const Outcome *out = &slot->out;
     const Tensor *t = &w->job->model->tensors[s->tensor];
     size_t bytes = rows_bytes(t, t->type, s->rows);
     bool last = s->row + s->rows >= tensor_rows(t);
     if (s->row == 0 && !tensor_begin(w, s->tensor, err)) return false;
+    if (slot->err.text[0]) return error_set(err, "%s", slot->err.text);
     if (w->hash) hash_stream_add(w->hash, out->source, bytes);
     sources_reach(w->sources, t->file, out->source + bytes);
     if (!slice_check(w->job, s, out, err) || !nib_tensor_write(w->nib, out->data, out->bytes, err)) return false;
@@ -203,49 +224,65 @@ static bool slice_write(Writer *w, const Slice *s, const Outcome *out, Error *er
     return !last || tensor_end(w, s->tensor, err);
 }
 
-static bool benches_make(Bench *benches, int count, const Slices *slices, Error *err) {
-    for (int i = 0; i < count; i++) {
-        benches[i].values = mem_alloc((size_t)slices->max_strip, sizeof(float), err);
-        benches[i].result = benches[i].values ? mem_alloc(slices->max_bytes, 1, err) : NULL;
-        if (!benches[i].result) return false;
-        if (slices->max_source && !(benches[i].source = mem_alloc(slices->max_source, 1, err))) return false;
+static bool bench_make(Bench *bench, const Slices *slices, Error *err) {
+    bench->threads = threads_count();
+    bench->count = (size_t)bench->threads * (SLOTS_AHEAD + 1);
+    bench->hands = mem_alloc((size_t)bench->threads, sizeof *bench->hands, err);
+    bench->slots = bench->hands ? mem_alloc(bench->count, sizeof *bench->slots, err) : NULL;
+    if (!bench->slots) return false;
+    for (int i = 0; i < bench->threads; i++)
+        if (!(bench->hands[i].values = mem_alloc((size_t)slices->max_strip, sizeof(float), err))) return false;
+    for (size_t i = 0; i < bench->count; i++) {
+        Slot *slot = &bench->slots[i];
+        if (!(slot->result = mem_alloc(slices->max_bytes, 1, err))) return false;
+        if (slices->max_source && !(slot->source = mem_alloc(slices->max_source, 1, err))) return false;
     }
     return true;
 }
 
-static void benches_free(Bench *benches, int count) {
-    for (int i = 0; benches && i < count; i++) {
-        mem_free(benches[i].values);
-        mem_free(benches[i].result);
-        mem_free(benches[i].source);
+static void bench_free(Bench *bench) {
+    for (int i = 0; bench->hands && i < bench->threads; i++) {
+        mem_free(bench->hands[i].values);
+        stats_tensor_free(&bench->hands[i].stats);
     }
-    mem_free(benches);
+    for (size_t i = 0; bench->slots && i < bench->count; i++) {
+        mem_free(bench->slots[i].result);
+        mem_free(bench->slots[i].source);
+    }
+    mem_free(bench->hands);
+    mem_free(bench->slots);
 }
 
 // Slices first .. end - 1; rounded[0] is that of the first one's tensor, where there is rounding.
 static bool slices_run(Writer *w, const Slices *slices, size_t first, size_t end, const Rounded *rounded,
-                       const Bench *benches, int threads, Error *err) {
+                       const Bench *bench, Error *err) {
     bool failed = false; // belongs to whose turn it is
     atomic_bool stop = false;
     Turn turn;
-    turn_init(&turn);
-#pragma omp parallel for schedule(monotonic : dynamic, 1) num_threads(threads)
+    if (!turn_init(&turn, bench->count, err)) {
+        turn_destroy(&turn);
+        return false;
+    }
+#pragma omp parallel for schedule(monotonic : dynamic, 1) num_threads(bench->threads)
     for (size_t i = first; i < end; i++) {
         const Slice *s = &slices->items[i];
         const Rounded *ready = rounded ? &rounded[s->tensor - slices->items[first].tensor] : NULL;
-        Outcome out = {0};
-        if (!atomic_load(&stop)) out = slice_compute(w->job, ready, s, &benches[omp_get_thread_num()]);
-        turn_wait(&turn, i - first);
-        failed = failed || !slice_write(w, s, &out, err);
-        if (failed) atomic_store(&stop, true);
-        turn_pass(&turn);
+        Slot *slot = &bench->slots[(i - first) % bench->count];
+        turn_claim(&turn, i - first);
+        if (!atomic_load(&stop)) slice_compute(w->job, ready, s, &bench->hands[omp_get_thread_num()], slot);
+        if (!turn_leave(&turn, i - first)) continue;
+        do {
+            slot = &bench->slots[turn.next % bench->count];
+            failed = failed || !slice_write(w, &slices->items[first + turn.next], slot, err);
+            if (failed) atomic_store(&stop, true);
+        } while (turn_pass(&turn));
     }
     turn_destroy(&turn);
     return !failed;
 }
 
 // A batch of tensors is rounded whole, then written as all others are, batch by batch.
-static bool batches_run(Writer *w, const Slices *slices, const Bench *benches, int threads, Error *err) {
+static bool batches_run(Writer *w, const Slices *slices, const Bench *bench, Error *err) {
     const QuantJob *job = w->job;
     size_t count = job->model->tensor_count;
     Rounded *rounded = mem_alloc(count, sizeof *rounded, err);
@@ -255,7 +292,7 @@ static bool batches_run(Writer *w, const Slices *slices, const Bench *benches, i
         while (end < slices->count && slices->items[end].tensor < tensor + batch) end++;
         ok = rounding_run(job->rounding, job->model, job->plan, tensor, batch, rounded, err);
         if (!ok) break;
-        ok = slices_run(w, slices, slice, end, rounded, benches, threads, err);
+        ok = slices_run(w, slices, slice, end, rounded, bench, err);
         for (size_t i = 0; i < batch; i++) {
             job->retries[tensor + i] = rounded[i].retries;
             mem_free(rounded[i].blocks);
@@ -269,17 +306,14 @@ static bool batches_run(Writer *w, const Slices *slices, const Bench *benches, i
 
 static bool write_tensors(Writer *w, Error *err) {
     Slices slices = {0};
-    int threads = threads_count();
-    Bench *benches = NULL;
-    bool ok = slices_make(w->job, &slices, err);
-    if (ok) benches = mem_alloc((size_t)threads, sizeof *benches, err);
-    ok = ok && benches && benches_make(benches, threads, &slices, err);
-    if (ok && w->job->rounding)
-        ok = batches_run(w, &slices, benches, threads, err);
+    Bench bench = {0};
+    bool ok = slices_make(w->job, &slices, err) && bench_make(&bench, &slices, err);
+    if (ok && w->job->rounding && !rounding_streams(w->job->rounding))
+        ok = batches_run(w, &slices, &bench, err);
     else if (ok)
-        ok = slices_run(w, &slices, 0, slices.count, NULL, benches, threads, err);
+        ok = slices_run(w, &slices, 0, slices.count, NULL, &bench, err);
     if (w->hash) hash_stream_end(w->hash); // of a tensor that was not finished
-    benches_free(benches, threads);
+    bench_free(&bench);
     mem_free(slices.items);
     return ok;
 }

@@ -4,11 +4,11 @@
 #include "core/mem.h"
 #include "core/threads.h"
 #include "quant/grid.h"
-#include "quant/kernels/kernels.h"
 #include "quant/quant.h"
 #include "quant/scan.h"
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -23,6 +23,21 @@ bool rounding_applies(const Rounding *r, const Tensor *t, DType type) {
     if (!r || t->dims < 2 || type == t->type || !dtype_is_block(type)) return false;
     const StatsTensor *s = stats_find(r->stats, t->name);
     return s && s->rows == tensor_rows(t) && s->cols == tensor_cols(t) && (r->importance_only || grid_of(type));
+}
+
+bool rounding_streams(const Rounding *r) { return r && r->importance_only && !r->state; }
+
+bool rounding_importance(const Rounding *r, const Tensor *t, DType type, StatsTensor *kept, const float **importance,
+                         Error *err) {
+    *importance = NULL;
+    if (!rounding_streams(r) || !rounding_applies(r, t, type)) return true;
+    if (!kept->name || strcmp(kept->name, t->name) != 0) {
+        stats_tensor_free(kept);
+        *kept = (StatsTensor){0};
+        if (!stats_load_importance(r->stats, t->name, kept, err)) return false;
+    }
+    *importance = kept->importance;
+    return true;
 }
 
 // About what rounding it takes: values, their errors, and the matrices of either side with their factors.
@@ -57,8 +72,7 @@ size_t rounding_batch(const Rounding *r, const Model *model, const PlanEntry *pl
 static bool load(const Rounding *r, const Tensor *t, int64_t first, int64_t rows, uint8_t *bytes, float *w,
                  int64_t *cleared) {
     int64_t n = rows * tensor_cols(t);
-    kernels_get()->to_f32[t->type](tensor_read(t, first, rows, bytes), w, n);
-    Scan scan = scan_values(w, n);
+    Scan scan = scan_to_f32(t->type, tensor_read(t, first, rows, bytes), w, n);
     if (!scan.nonfinite) return true;
     if (!r->allow_nonfinite) return false;
     scan_clear_nonfinite(w, n);

@@ -21,6 +21,15 @@ typedef struct Rounding {
 // True where the tensor is rounded under statistics when it becomes this type; else the job rounds to nearest.
 bool rounding_applies(const Rounding *r, const Tensor *t, DType type);
 
+// True where rounding needs no whole matrices but the importance of columns alone: then slices are rounded where they
+// are read, and the batches below are not needed. (What is kept in a directory is kept by whole tensors.)
+bool rounding_streams(const Rounding *r);
+
+// The importance to round slices of the tensor by; NULL where there is none. `kept` has what was loaded last, zeros at
+// first: free with stats_tensor_free.
+bool rounding_importance(const Rounding *r, const Tensor *t, DType type, StatsTensor *kept, const float **importance,
+                         Error *err);
+
 // What became of one tensor.
 typedef struct Rounded {
     uint8_t *blocks; // free with mem_free

@@ -1,40 +1,49 @@
 #include "core/turn.h"
 
-void turn_init(Turn *turn) {
+#include "core/mem.h"
+
+bool turn_init(Turn *turn, size_t slots, Error *err) {
+    *turn = (Turn){.slots = slots, .ready = mem_alloc(slots, sizeof(bool), err)};
     pthread_mutex_init(&turn->lock, NULL);
     pthread_cond_init(&turn->passed, NULL);
-    atomic_init(&turn->next, 0);
+    return turn->ready != NULL;
 }
 
 void turn_destroy(Turn *turn) {
     pthread_cond_destroy(&turn->passed);
     pthread_mutex_destroy(&turn->lock);
+    mem_free(turn->ready);
 }
 
-// Most waits are for a write of some tens of microseconds, as long as it takes to wake up.
-enum { LOOKS = 3000 };
-
-static void breathe(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb");
-#endif
-}
-
-void turn_wait(Turn *turn, size_t item) {
-    for (int i = 0; i < LOOKS; i++) {
-        if (atomic_load_explicit(&turn->next, memory_order_acquire) == item) return;
-        breathe();
-    }
+void turn_claim(Turn *turn, size_t item) {
     pthread_mutex_lock(&turn->lock);
-    while (atomic_load(&turn->next) != item) pthread_cond_wait(&turn->passed, &turn->lock);
+    turn->sleepers++;
+    while (item >= turn->next + turn->slots) pthread_cond_wait(&turn->passed, &turn->lock);
+    turn->sleepers--;
     pthread_mutex_unlock(&turn->lock);
 }
 
-void turn_pass(Turn *turn) {
+// Under the lock: begins to hand on the next item where it is there.
+static bool begin(Turn *turn) {
+    bool *ready = &turn->ready[turn->next % turn->slots];
+    turn->busy = *ready;
+    *ready = false;
+    return turn->busy;
+}
+
+bool turn_leave(Turn *turn, size_t item) {
     pthread_mutex_lock(&turn->lock);
-    atomic_fetch_add(&turn->next, 1);
-    pthread_cond_broadcast(&turn->passed);
+    turn->ready[item % turn->slots] = true;
+    bool ours = !turn->busy && begin(turn);
     pthread_mutex_unlock(&turn->lock);
+    return ours;
+}
+
+bool turn_pass(Turn *turn) {
+    pthread_mutex_lock(&turn->lock);
+    turn->next++;
+    if (turn->sleepers) pthread_cond_broadcast(&turn->passed);
+    bool more = begin(turn);
+    pthread_mutex_unlock(&turn->lock);
+    return more;
 }

@@ -99,17 +99,20 @@ bool model_add_tensor(Model *model, const Tensor *tensor, Error *err) {
     return true;
 }
 
-bool model_add_file(Model *model, const char *name, const void *data, size_t size, Error *err) {
+bool model_take_file(Model *model, const char *name, char *data, size_t size, Error *err) {
     if (model_file(model, name)) return error_set(err, "the file %s is there twice", name);
     if (!mem_grow(&model->files, model->file_count, &model->file_capacity, sizeof *model->files, err)) return false;
-    ModelFile file = {.name = mem_text(name, strlen(name), err), .size = size};
-    if (file.name) file.data = (uint8_t *)mem_text(data, size, err);
-    if (!file.data) {
-        mem_free(file.name);
-        return false;
-    }
+    ModelFile file = {.name = mem_text(name, strlen(name), err), .data = (uint8_t *)data, .size = size};
+    if (!file.name) return false;
     model->files[model->file_count++] = file;
     return true;
+}
+
+bool model_add_file(Model *model, const char *name, const void *data, size_t size, Error *err) {
+    char *copy = mem_text(data, size, err);
+    if (copy && model_take_file(model, name, copy, size, err)) return true;
+    mem_free(copy);
+    return false;
 }
 
 bool model_add_map(Model *model, FileMap *map, Error *err) {

@@ -237,6 +237,7 @@ const ModelFile *model_file(const Model *model, const char *name);
 // A tensor whose name is there already is an error, in the words of its source name.
 bool model_add_tensor(Model *model, const Tensor *tensor, Error *err);
 bool model_add_file(Model *model, const char *name, const void *data, size_t size, Error *err); // copies
+bool model_take_file(Model *model, const char *name, char *data, size_t size, Error *err);      // NUL behind its end
 bool model_add_map(Model *model, FileMap *map, Error *err);
 bool model_add_buffer(Model *model, void *buffer, Error *err); // from mem_alloc
 

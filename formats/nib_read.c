@@ -81,9 +81,10 @@ static bool read_file(Model *model, const cJSON *entry, ContainerWalk *w, Error 
         return error_set(err, "embedded file %s: its bytes do not match their XXH3 hash: the file is damaged", name);
     char *raw = container_inflate(data, stored, bytes, left, err);
     if (!raw) return error_prefix(err, "embedded file %s", name);
-    bool ok = model_add_file(model, name, raw, bytes, err);
-    mem_free(raw);
-    if (!ok) return false;
+    if (!model_take_file(model, name, raw, bytes, err)) {
+        mem_free(raw);
+        return false;
+    }
     ModelFile *file = &model->files[model->file_count - 1];
     file->packed = data;
     file->packed_bytes = stored;

@@ -66,6 +66,8 @@ size_t stats_count(const Stats *s);
 const StatsTensor *stats_at(const Stats *s, size_t index);
 // Loads the matrices too, each checked against its hash: free with stats_tensor_free. Any thread may.
 bool stats_load(const Stats *s, const char *name, StatsTensor *out, Error *err);
+// The same with the importance alone.
+bool stats_load_importance(const Stats *s, const char *name, StatsTensor *out, Error *err);
 void stats_tensor_free(StatsTensor *tensor);
 
 // No loss is known: all NAN.

@@ -277,7 +277,7 @@ static bool load_part(const Stats *s, const Entry *e, StatsPart part, StatsTenso
     return ok || error_set(err, "its %s has values that are not finite, or a diagonal below 0", stats_part_names[part]);
 }
 
-bool stats_load(const Stats *s, const char *name, StatsTensor *out, Error *err) {
+static bool load_parts(const Stats *s, const char *name, int parts, StatsTensor *out, Error *err) {
     const Entry *e = find(s, name);
     *out = (StatsTensor){0};
     if (!e) return error_set(err, "%s: has no statistics of tensor %s", s->map->path, name);
@@ -285,11 +285,19 @@ bool stats_load(const Stats *s, const char *name, StatsTensor *out, Error *err) 
     out->name = NULL;
     for (int part = 0; part < STATS_PARTS; part++) *stats_part_slot(out, (StatsPart)part) = NULL;
     bool ok = (out->name = mem_text(name, strlen(name), err)) != NULL;
-    for (int part = 0; ok && part < STATS_PARTS; part++)
+    for (int part = 0; ok && part < parts; part++)
         ok = load_part(s, e, (StatsPart)part, out, err) ||
              error_prefix(err, "%s: statistics of tensor %s", s->map->path, name);
     if (!ok) stats_tensor_free(out);
     return ok;
+}
+
+bool stats_load(const Stats *s, const char *name, StatsTensor *out, Error *err) {
+    return load_parts(s, name, STATS_PARTS, out, err);
+}
+
+bool stats_load_importance(const Stats *s, const char *name, StatsTensor *out, Error *err) {
+    return load_parts(s, name, STATS_PART_IMPORTANCE + 1, out, err);
 }
 
 void stats_tensor_free(StatsTensor *t) {

@@ -57,6 +57,21 @@ static inline V v_max(V a, V b) { return v_select(v_less(b, a), a, b); }
 static inline I i_select(M m, I yes, I no) { return (yes & m) | (no & ~m); }
 #endif
 
+// Truth values as bits, lane 0's the lowest.
+static inline uint32_t v_mask(M m) {
+#if defined(__AVX512F__)
+    return m;
+#elif defined(__AVX2__)
+    return (uint32_t)_mm256_movemask_ps((__m256)m);
+#elif defined(__x86_64__)
+    return (uint32_t)_mm_movemask_ps((__m128)m);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < LANES; i++) bits |= (uint32_t)(m[i] & 1) << i;
+    return bits;
+#endif
+}
+
 static inline V v_abs(V x) { return v_bits(i_bits(x) & 0x7fffffff); }
 static inline V v_clamp(V x, float low, float high) { return v_min(v_max(x, v_all(low)), v_all(high)); } // NaN: low
 static inline I v_int(V x) { return __builtin_convertvector(x, I); } // towards zero; |x| < 2^31
@@ -176,6 +191,10 @@ static inline V v_extreme(const V *x, int width) {
     }
     return top;
 }
+
+// A step that makes the largest of some weights a code is finite, and makes none more than that, where that weight is
+// as large as this.
+#define TAME 0x1p-100f
 
 // For w = d * c, sums of weighted x * c and c * c: the error is that of all zeros less gain = d (2 xc - d cc). Keeps d
 // where its gain is more than the best so far.

@@ -24,21 +24,6 @@ INLINE V at(const float *x, int p) {
 
 INLINE void put(float *x, int p, V v) { memcpy(x + p * LANES, &v, sizeof v); }
 
-// Truth values as bits.
-INLINE uint32_t v_mask(M m) {
-#if defined(__AVX512F__)
-    return m;
-#elif defined(__AVX2__)
-    return (uint32_t)_mm256_movemask_ps((__m256)m);
-#elif defined(__x86_64__)
-    return (uint32_t)_mm_movemask_ps((__m128)m);
-#else
-    uint32_t bits = 0;
-    for (int i = 0; i < LANES; i++) bits |= (uint32_t)(m[i] & 1) << i;
-    return bits;
-#endif
-}
-
 // ---- levels nearest to y, in units of a step
 
 INLINE V nearest(const Levels *l, bool uniform, V y) {

@@ -58,26 +58,59 @@ INLINE Fit fit(const Kind *kind, const Sub *sub, V id) {
     return f;
 }
 
-INLINE V search(const Kind *kind, const Sub *sub, V *cc) {
-    V top = v_extreme(sub->x, kind->width), best = top / kind->low, gain = v_all(-INFINITY);
-    for (int k = 0; k < kind->trials * 2; k++) {
-        float step = kind->from + (kind->to - kind->from) * (float)(k / 2) / (float)(kind->trials - 1);
-        Fit f = fit(kind, sub, (k % 2 ? step : -step) / top);
-        v_keep_better(f.xc, f.cc, f.xc / f.cc, &best, &gain);
+// Two fits, to x * id and to x * -id, which are rounded once for both. Where no element can be beyond the outermost
+// trial step (`tame`), levels need no more bounds than that is beyond them.
+INLINE void fit_signs(const Kind *kind, const Sub *sub, V id, bool tame, Fit f[2]) {
+    bool bound_low = !tame || kind->to > -kind->low, bound_high = !tame || kind->to > kind->high;
+    f[0] = f[1] = (Fit){{0}, {0}};
+    for (int i = 0; i < kind->width; i++) {
+        V x = sub->x[i], r = v_round(x * id), c[2] = {r, -r};
+        for (int k = 0; k < 2; k++) {
+            if (bound_low) c[k] = v_max(c[k], v_all(kind->low));
+            if (bound_high) c[k] = v_min(c[k], v_all(kind->high));
+            V wc = sub->w[i] * c[k];
+            f[k].xc += wc * x;
+            f[k].cc += wc * c[k];
+        }
     }
+}
+
+INLINE void trials(const Kind *kind, const Sub *sub, V top, bool tame, V *best) {
+    V gain = v_all(-INFINITY);
+    for (int k = 0; k < kind->trials; k++) {
+        V id = -(kind->from + (kind->to - kind->from) * (float)k / (float)(kind->trials - 1)) / top;
+        Fit f[2];
+        if (kind->iq4) {
+            f[0] = fit(kind, sub, id);
+            f[1] = fit(kind, sub, -id);
+        } else {
+            fit_signs(kind, sub, id, tame, f);
+        }
+        for (int sign = 0; sign < 2; sign++)
+            v_keep_better(f[sign].xc, f[sign].cc, f[sign].xc / f[sign].cc, best, &gain);
+    }
+}
+
+INLINE V search(const Kind *kind, const Sub *sub, V *cc) {
+    V top = v_extreme(sub->x, kind->width), best = top / kind->low;
+    if (v_mask(v_less(v_abs(top), v_all(TAME))) == 0)
+        trials(kind, sub, top, true, &best);
+    else
+        trials(kind, sub, top, false, &best);
     *cc = v_all(1);
     for (int k = 0; k < kind->refits; k++) {
         Fit f = fit(kind, sub, v_inverse(best));
         *cc = f.cc;
-        gain = best * (2.0f * f.xc - best * f.cc);
+        V gain = best * (2.0f * f.xc - best * f.cc);
         v_keep_better(f.xc, f.cc, f.xc / f.cc, &best, &gain);
     }
     return best;
 }
 
-// With d as it is: s of each sub-block to the best of its neighbours.
-INLINE void choose_scales(const Kind *kind, Sub *sub, V d) {
+// With d as it is: s of each sub-block to the best of its neighbours. Returns the fit to that.
+INLINE Fit choose_scales(const Kind *kind, Sub *sub, V d) {
     V s0 = sub->s, gain = v_all(-INFINITY);
+    Fit best = {{0}, {0}};
     for (int move = 0; move < 3; move++) {
         V s = v_clamp(s0 + (float)(move == 2 ? -1 : move), kind->low_scale, kind->high_scale), step = d * s;
         Fit f = fit(kind, sub, v_inverse(step));
@@ -85,7 +118,10 @@ INLINE void choose_scales(const Kind *kind, Sub *sub, V d) {
         M better = v_less(gain, g);
         sub->s = v_select(better, s, sub->s);
         gain = v_select(better, g, gain);
+        best.xc = move ? v_select(better, f.xc, best.xc) : f.xc;
+        best.cc = move ? v_select(better, f.cc, best.cc) : f.cc;
     }
+    return best;
 }
 
 // Each lane's own super-block's d.
@@ -112,8 +148,7 @@ INLINE void improve(const Kind *kind, float *d, Sub sub[PARTS]) {
         Values s, xc, cc, lanes;
         spread(kind, d, &lanes);
         for (int p = 0; p < PARTS; p++) {
-            choose_scales(kind, &sub[p], lanes.part[p]);
-            Fit f = fit(kind, &sub[p], v_inverse(lanes.part[p] * sub[p].s));
+            Fit f = choose_scales(kind, &sub[p], lanes.part[p]);
             s.part[p] = sub[p].s;
             xc.part[p] = f.xc;
             cc.part[p] = f.cc;

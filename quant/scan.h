@@ -2,6 +2,7 @@
 #ifndef QUANT_SCAN_H
 #define QUANT_SCAN_H
 
+#include "core/dtype.h"
 #include <stdint.h>
 
 typedef struct Scan {
@@ -11,6 +12,9 @@ typedef struct Scan {
 } Scan;
 
 Scan scan_values(const float *x, int64_t n);
+
+// The same of n weights of a type (whole blocks) at any address, which are written to x as floats.
+Scan scan_to_f32(DType type, const void *src, float *x, int64_t n);
 
 // Makes every NaN and infinity zero.
 void scan_clear_nonfinite(float *x, int64_t n);

@@ -17,7 +17,7 @@ done
 mkdir -p "$BUILD"
 "$CROSS" -O2 -g -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
     -I. -static -o "$BUILD/check_kernels" \
-    quant/kernels/*_scalar.c quant/kernels/*_neon.c quant/kernels/gem?_int8.c quant/kernels/table.c core/cpu.c core/dtype.c \
+    quant/kernels/*_scalar.c quant/kernels/*_neon.c quant/kernels/gem?_int8.c quant/kernels/table.c quant/kernels/scratch.c core/cpu.c core/dtype.c \
     tests/check_kernels.c -lm -lpthread
 for cpu in max neoverse-n1 cortex-a72; do # with smmla, with sdot alone, with neither
     echo "on $cpu:"

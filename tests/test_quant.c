@@ -104,6 +104,63 @@ static void bytes_of_gguf_py(void **state) {
     }
 }
 
+// The rounding of gguf-py in plain C, a block at a time, for weights with many ties: numbers of few bits.
+static void write_plainly(DType type, const float *x, uint8_t *block) {
+    float top = x[0];
+    for (int i = 1; i < 32; i++)
+        if (fabsf(x[i]) > fabsf(top)) top = x[i];
+    int half = type == DT_Q8_0 ? 127 : type == DT_Q4_0 ? 8 : 16;
+    float d = type == DT_Q8_0 ? fabsf(top) / 127 : top / (float)-half, inverse = d != 0 ? 1 / d : 0;
+    uint16_t bits;
+    kernels_get()->from_f32[DT_F16](&d, &bits, 1);
+    memset(block, 0, dtype_info(type)->block_bytes);
+    memcpy(block, &bits, sizeof bits);
+    if (isinf(inverse)) return;
+    for (int i = 0; i < 32; i++) {
+        float t = x[i] * inverse;
+        if (type == DT_Q8_0) {
+            float size = fabsf(t), whole = truncf(size);
+            if (size - whole >= 0.5f) whole++;
+            block[2 + i] = (uint8_t)(int8_t)(t < 0 ? -whole : whole);
+            continue;
+        }
+        int code = (int)(t + ((float)half + 0.5f)), nibble = i % 16, shift = i / 16 * 4;
+        if (code > 2 * half - 1) code = 2 * half - 1;
+        block[(type == DT_Q4_0 ? 2 : 6) + nibble] |= (uint8_t)((code & 15) << shift);
+        if (type == DT_Q5_0) block[2 + i / 8] |= (uint8_t)(code >> 4 << i % 8);
+    }
+}
+
+static void rounded_as_written(void **state) {
+    (void)state;
+    enum { BLOCKS = 501 };
+    static const DType types[] = {DT_Q8_0, DT_Q4_0, DT_Q5_0};
+    static float x[BLOCKS * 32];
+    uint32_t random = 1;
+    for (int i = 0; i < BLOCKS * 32; i++) {
+        random = random * 1664525 + 1013904223;
+        // Of -16 to 15, or of -128 to 127; large, small and subnormal, also zeros alone.
+        int levels = i / 32 % 3 ? 5 : 8, exponent = i / 32 % 7 - 3;
+        float size = exponent == 3 ? 0 : ldexpf(1, exponent == -3 ? -148 : exponent * 40 - 5);
+        x[i] = (float)((int32_t)random >> (32 - levels)) * size;
+        if (i / 32 % 11 == 0) x[i] += size / 2; // halves
+    }
+    for (int level = 0; level < CPU_LEVELS; level++) {
+        for (int t = 0; t < COUNT(types); t++) {
+            QuantizeFn quantize = quant_function_at((CpuLevel)level, types[t]);
+            size_t bytes = dtype_info(types[t])->block_bytes;
+            uint8_t *blocks = blocks_new(types[t], BLOCKS * 32), want[64];
+            if (quantize) quantize(x, blocks, 1, BLOCKS * 32, NULL);
+            for (int b = 0; quantize && b < BLOCKS; b++) {
+                write_plainly(types[t], x + b * 32, want);
+                if (memcmp(blocks + (size_t)b * bytes, want, bytes) != 0)
+                    fail_msg("%s, %s: block %d", cpu_level_name((CpuLevel)level), dtype_name(types[t]), b);
+            }
+            mem_free(blocks);
+        }
+    }
+}
+
 // How an error counts: the plain square; times what llama.cpp weighs it by where it has no importance (q4_k and q5_k:
 // the block's root mean square + |x|, q2_k: |x|, others: x^2); times the importance of the column.
 typedef enum Measure { PLAIN, LLAMA, IMPORTANCE, MEASURES } Measure;
@@ -337,11 +394,17 @@ static void plain_types(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_of_gguf_py),       cmocka_unit_test(errors_beside_llama_cpp),
-        cmocka_unit_test(errors_with_importance), cmocka_unit_test(same_on_every_instruction_set),
-        cmocka_unit_test(same_however_cut),       cmocka_unit_test(every_count),
-        cmocka_unit_test(rounding_is_idempotent), cmocka_unit_test(plain_cases),
-        cmocka_unit_test(extreme_rows),           cmocka_unit_test(plain_types),
+        cmocka_unit_test(bytes_of_gguf_py),
+        cmocka_unit_test(rounded_as_written),
+        cmocka_unit_test(errors_beside_llama_cpp),
+        cmocka_unit_test(errors_with_importance),
+        cmocka_unit_test(same_on_every_instruction_set),
+        cmocka_unit_test(same_however_cut),
+        cmocka_unit_test(every_count),
+        cmocka_unit_test(rounding_is_idempotent),
+        cmocka_unit_test(plain_cases),
+        cmocka_unit_test(extreme_rows),
+        cmocka_unit_test(plain_types),
     };
     return cmocka_run_group_tests_name("quant", tests, open_rows, close_rows);
 }

@@ -127,6 +127,10 @@ static void check(const Stats *s) {
         equal(loaded.row_weights, t->row_weights, 5);
         equal(loaded.output, t->output, 25);
         stats_tensor_free(&loaded);
+        if (!stats_load_importance(s, m.name, &loaded, &err)) fail_msg("%s", err.text);
+        equal(loaded.importance, t->importance, 7);
+        assert_true(!loaded.hessian && !loaded.row_weights && !loaded.output);
+        stats_tensor_free(&loaded);
     }
     Error err = {0};
     StatsTensor none;

@@ -3,6 +3,7 @@
 // are panels of 32 rows: [cols / 2][32 rows] pairs. Inputs wait, rounded, in the cache. 32 rows by 12 inputs: 24 sums.
 #include "quant/kernels/gemm.h"
 #include "quant/kernels/layout.h"
+#include "quant/kernels/scratch.h"
 #include <immintrin.h>
 #include <stdalign.h>
 
@@ -103,7 +104,7 @@ static void edge(const uint8_t *w, const uint8_t *x, size_t stride, int64_t pair
 
 BF16 static void multiply(const float *x, int64_t n, int64_t x_stride, const void *packed, int64_t rows, int64_t cols,
                           float *y, int64_t y_stride, bool add) {
-    static _Thread_local alignas(64) uint8_t inputs[INPUT_BYTES];
+    uint8_t *inputs = scratch_get(SCRATCH_BF16, INPUT_BYTES);
     const int64_t parts = (cols + DEPTH - 1) / DEPTH, deep = round_up((cols + parts - 1) / parts, 32);
     for (int64_t c = 0; c < cols; c += deep, add = true) {
         const int64_t depth = min(deep, cols - c), wide = round_up(depth, 32);

@@ -2,6 +2,7 @@
 
 #include "quant/kernels/gemm_int8_tile.h"
 #include "quant/kernels/kernels.h"
+#include "quant/kernels/scratch.h"
 #include <stdalign.h>
 #include <string.h>
 
@@ -192,7 +193,7 @@ void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *r
 void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
                         const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
                         bool add) {
-    static _Thread_local alignas(64) BlockAct acts[INPUT_MOST / sizeof(BlockAct)];
+    BlockAct *acts = scratch_get(SCRATCH_ACTS, INPUT_MOST);
     ActFn act = kernels_get()->act;
     const int64_t groups = cols / BLOCK, fit = INPUT_BYTES / (int64_t)input_bytes(cols ? cols : BLOCK);
     const int64_t most = max(fit - INT8_TOKENS_MOST, INT8_TOKENS_MOST) / gemm->tokens * gemm->tokens;
