@@ -22,7 +22,8 @@ static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 bool rounding_applies(const Rounding *r, const Tensor *t, DType type) {
     if (!r || t->dims < 2 || type == t->type || !dtype_is_block(type)) return false;
     const StatsTensor *s = stats_find(r->stats, t->name);
-    return s && s->rows == tensor_rows(t) && s->cols == tensor_cols(t) && (r->importance_only || grid_of(type));
+    bool fits = s && (!s->rows || s->rows == tensor_rows(t)) && s->cols == tensor_cols(t); // 0: not known
+    return fits && (r->importance_only || grid_of(type));
 }
 
 bool rounding_streams(const Rounding *r) { return r && r->importance_only && !r->state; }

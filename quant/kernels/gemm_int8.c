@@ -166,13 +166,13 @@ static void multiply(const GemmInt8 *gemm, DType type, const BlockAct *x, const 
 
 void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
                              int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
-    static _Thread_local alignas(64) int16_t wide[WIDE_BYTES / sizeof(int16_t)];
     const uint8_t *from = (const uint8_t *)packed + (size_t)(row / INT8_LANES) * panel_bytes(type_of(gemm, type), cols);
     const int64_t groups = cols / BLOCK, tokens = gemm->tokens;
     if (gemm->layout[type] != INT8_WIDE) {
         multiply(gemm, type, x, NULL, n, from, rows, cols, y, y_stride, add);
         return;
     }
+    int16_t *wide = scratch_get(SCRATCH_WIDE, WIDE_BYTES);
     const int64_t fit = WIDE_BYTES / ((int64_t)sizeof(int16_t) * cols) / tokens * tokens;
     for (int64_t first = 0; first < n; first += fit) {
         int64_t count = min(fit, n - first), whole = (count + tokens - 1) / tokens * tokens;

@@ -71,6 +71,22 @@ has "its windows" "$TMP/a.txt" '2560 in 5 windows of 512$'
 stats "$TMP/a.dat" --imatrix "$TMP/c.gguf" >"$TMP/c.txt"
 has "what the older form holds" "$TMP/c.txt" 'heldout.txt, ids not known'
 
+# An importance matrix knows no rows, and rounding needs none; its sums are means again but for the last bit. Tensors
+# come first in a .nib.
+tensors() { tail -c +4097 "$1" | head -c 400000; }
+for stats in importance.stats a.gguf a.dat; do
+    "$NIBBLE" quant -q $kjv --type q4_0 --method importance --stats "$TMP/$stats" -o "$TMP/q.nib" >"$TMP/q.txt"
+    has "$stats serves all linear layers but the embedding" "$TMP/q.txt" 'for want of statistics: 1 tensor$'
+    tensors "$TMP/q.nib" >"$TMP/q.$stats"
+done
+"$NIBBLE" quant -q $kjv --type q4_0 --method rtn -o "$TMP/q.nib" >/dev/null
+tensors "$TMP/q.nib" >"$TMP/q.rtn"
+differ() { cmp -l "$TMP/q.$1" "$TMP/q.$2" | wc -l; } # bytes
+if [ "$(differ a.gguf a.dat)" = 0 ]; then ok "the same blocks by either form"; else not_ok "the same blocks by either form"; fi
+few=$(differ importance.stats a.gguf) many=$(differ importance.stats rtn)
+if [ "$few" -lt 2000 ]; then ok "nearly those of the statistics"; else not_ok "nearly those of the statistics" "$few"; fi
+if [ "$many" -gt 40000 ]; then ok "and not those without"; else not_ok "and not those without" "$many"; fi
+
 # ---- refusals
 refuses "a text that is too short" 1 'has 1024 tokens in 2 windows.*at least 2048' \
     "$NIBBLE" stats $kjv --calib $text -n 2 -o "$TMP/refused"
