@@ -131,12 +131,10 @@ static void block_values(const Run *r, const Block *b) {
     float *out = r->out + b->query * r->out_stride;
     int64_t dv = r->s->value_dim;
     if (r->gemm)
-        r->gemm->multiply(r->scores, b->queries, KEYS, r->packed_v, dv, b->keys, out, r->out_stride,
-                          !b->first);
+        r->gemm->multiply(r->scores, b->queries, KEYS, r->packed_v, dv, b->keys, out, r->out_stride, !b->first);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b->queries, (int)dv, (int)b->keys, 1, r->scores,
-                    KEYS, r->v + b->key * r->v_stride, (int)r->v_stride, b->first ? 0 : 1, out,
-                    (int)r->out_stride);
+                    KEYS, r->v + b->key * r->v_stride, (int)r->v_stride, b->first ? 0 : 1, out, (int)r->out_stride);
 }
 
 // The queries that see any of these keys.

@@ -47,7 +47,8 @@ static Group group_take(const Windows *w, size_t first, int64_t scored_before, c
                         int64_t bytes, size_t most) {
     Group g = {.windows = w, .first = first, .scored_before = scored_before};
     int64_t row = widest(models, count) * (int64_t)sizeof(float), hidden = 0;
-    for (int k = 0; k < count; k++) hidden += models[k]->compute == COMPUTE_INT8 ? 2 : 1; // rounded as well, of its size
+    for (int k = 0; k < count; k++)
+        hidden += models[k]->compute == COMPUTE_INT8 ? 2 : 1; // rounded as well, of its size
     while (first + g.count < w->count && (!most || g.count < most)) {
         const Window *next = &w->items[first + g.count];
         int64_t tokens = g.tokens + next->length, scored = g.scored + next->length - next->first;

@@ -85,9 +85,7 @@ void head_finish(const Head *h, float *logits, int64_t first, int64_t n) {
     if (h->cap != 0) m->soft_cap(logits, n, h->cap);
 }
 
-static bool in_integers(const HeadInput *model) {
-    return panel_is_int8(weight_of(model), model->head->output.compute);
-}
+static bool in_integers(const HeadInput *model) { return panel_is_int8(weight_of(model), model->head->output.compute); }
 
 static size_t acts_count(const HeadInput *model, int64_t positions) {
     return linear_input_bytes(positions, tensor_cols(weight_of(model))) / sizeof(BlockAct);

@@ -59,8 +59,8 @@ static inline Floats select(Ints mask, Floats yes, Floats no) {
         for (int i = 0; i < 4; i++) f[i] = join(four[0][i], four[1][i]);                                               \
         return join(join(f[0], f[2]), join(f[1], f[3]));                                                               \
     }
-#define LANES_SUM(a, b)     ((a) + (b))
-#define LANES_LARGER(a, b)  ((a) < (b) ? (b) : (a))
+#define LANES_SUM(a, b)    ((a) + (b))
+#define LANES_LARGER(a, b) ((a) < (b) ? (b) : (a))
 REDUCE_LANES(sum_lanes, LANES_SUM)
 REDUCE_LANES(max_lanes, LANES_LARGER)
 

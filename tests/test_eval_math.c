@@ -205,6 +205,17 @@ static void attention_matches(const Gemm *gemm) {
                 }
             }
         }
+        enum { CUT = 137 };
+        if (gemm && s.length > CUT) { // the last queries alone: the same digits
+            AttentionShape part = s;
+            part.past += CUT;
+            part.length -= CUT;
+            int64_t width = s.heads * dv, n = part.length * width;
+            float *alone = random_floats(n, 0, 1);
+            for (int64_t h = 0; h < s.heads; h++) attention_head(&part, h, q + CUT * s.heads * d, k, v, alone, scratch);
+            assert_memory_equal(alone, out + CUT * width, sizeof *alone * (size_t)n);
+            mem_free(alone);
+        }
         float *const owned[] = {q, k, v, out, scratch};
         for (int i = 0; i < 5; i++) mem_free(owned[i]);
         free(p);
@@ -395,12 +406,45 @@ static void integers_match_definition(void **state) {
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
 }
 
+static void gated(const void *context, float *gate, const float *up, int64_t n) {
+    (void)context;
+    vector_math()->silu(gate, up, n);
+}
+
+// What is rounded between two layers and the third is the same to the last bit when it is done a few rows at a time.
+static void pairs_match_layers(void **state) {
+    (void)state;
+    enum { ROWS = 224, COLS = 512, OUT = 40, MOST = 131 };
+    float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(MOST * COLS, -1, 1);
+    float *bias = random_floats(ROWS, -1, 1), *gate = random_floats(MOST * ROWS, 0, 0);
+    float *up = random_floats(MOST * ROWS, 0, 0), *want = random_floats(MOST * OUT, 0, 1);
+    float *got = random_floats(MOST * OUT, 0, 1);
+    void *memory = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(MOST, COLS), NULL), *bytes[3];
+    BlockAct *between = mem_alloc(1, linear_input_bytes(MOST, ROWS), NULL);
+    assert_true(memory && between);
+    Tensor t[3] = {matrix(DT_Q4_1, ROWS, COLS, values, &bytes[0]), matrix(DT_Q8_0, ROWS, COLS, values, &bytes[1]),
+                   matrix(DT_Q4_0, OUT, ROWS, values, &bytes[2])};
+    Linear l[3];
+    for (int i = 0; i < 3; i++) l[i] = (Linear){.weight = &t[i], .bias = i == 1 ? NULL : bias, .compute = COMPUTE_INT8};
+    assert_true(linear_pair_can(&l[0], &l[1], INT8_TOKENS_MOST) && linear_acts_can(&l[2]));
+    for (int64_t n = INT8_TOKENS_MOST; n <= MOST; n += 23) {
+        linear_apply_all((LinearUse[]){{&l[0], gate, false}, {&l[1], up, false}}, 2, x, n, memory);
+        vector_math()->silu(gate, up, n * ROWS);
+        linear_apply(&l[2], gate, n, want, false, memory);
+        linear_pair(&(LinearPair){&l[0], &l[1], gated, NULL}, x, n, between, memory);
+        linear_apply_acts(&l[2], between, n, got, false, memory);
+        assert_memory_equal(got, want, sizeof *got * (size_t)n * OUT);
+    }
+    void *const owned[] = {values, x, bias, gate, up, want, got, memory, between, bytes[0], bytes[1], bytes[2]};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_turn_alike),          cmocka_unit_test(exp_is_accurate),
         cmocka_unit_test(vectors_match_plain_loops), cmocka_unit_test(attention_matches_definition),
         cmocka_unit_test(integers_match_definition), cmocka_unit_test(linear_matches_definition),
-        cmocka_unit_test(head_matches_definition),
+        cmocka_unit_test(head_matches_definition),   cmocka_unit_test(pairs_match_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-    INPUT_BYTES = 1 << 20, // of rounded inputs at a time: about what stays in the L2 cache
-    INPUT_MOST = 2 << 20,  // ... of very wide ones: 32768 columns
+    INPUT_BYTES = 1 << 20,  // of rounded inputs at a time: about what stays in the L2 cache
+    INPUT_MOST = 2 << 20,   // ... of very wide ones: 32768 columns
     WIDE_BYTES = 512 << 10, // of codes in 16 bits at a time: at least a tile's of 32768 columns
 };
 
@@ -86,7 +86,8 @@ static void codes_pack_eights(const Unpacked rows[INT8_LANES], int64_t g, uint8_
 
 static void codes_pack_wide(const Unpacked rows[INT8_LANES], int64_t g, int16_t *record) {
     for (int lane = 0; lane < INT8_LANES; lane++)
-        for (int i = 0; i < BLOCK; i++) record[(i / 2 * INT8_LANES + lane) * 2 + i % 2] = rows[lane].codes[g * BLOCK + i];
+        for (int i = 0; i < BLOCK; i++)
+            record[(i / 2 * INT8_LANES + lane) * 2 + i % 2] = rows[lane].codes[g * BLOCK + i];
 }
 
 // Group g of 16 rows into its record.

@@ -45,7 +45,7 @@ typedef struct GemmInt8 {
     const char *name;
     int tokens; // of a tile; at most INT8_TOKENS_MOST
     Int8Layout layout[DT_COUNT];
-    Int8TileFn tile[DT_COUNT]; // NULL: the type has none
+    Int8TileFn tile[DT_COUNT];                                       // NULL: the type has none
     void (*widen)(const BlockAct *x, int64_t blocks, int16_t *wide); // where a layout is INT8_WIDE
 } GemmInt8;
 
