@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { COLS = 4096, ROWS = 16384, TOKENS = 256, MATRIX_ROWS = 1024 };
+enum { COLS = 4096, ROWS = 16384, TOKENS = 768, MATRIX_ROWS = 1024 };
 
 typedef struct Work {
     DType type;
@@ -48,7 +48,7 @@ static void run_gemv(void *context) {
 
 static void run_matmul(void *context) {
     const Work *w = context;
-    enum { SHARE = TOKENS / 8 };
+    enum { SHARE = 48 }; // whole groups of every kernel (6, 4, 1)
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < TOKENS; i += SHARE)
         gemm_int8_multiply(kernels_get()->int8, w->type, w->x + i * COLS, SHARE, COLS, w->packed, MATRIX_ROWS, COLS,
