@@ -140,12 +140,12 @@ static void block_values(const Run *r, const Block *b) {
 // The queries that see any of these keys.
 static void keys_seen(const Run *r, int64_t key, int64_t keys) {
     const AttentionShape *s = r->s;
-    int64_t first = max(0, key - s->past), end = s->length;
-    int64_t begun = key == r->first_key ? 0 : end; // no query from there on saw a key before these
+    int64_t first = max(0, key - s->past), end = s->length, begun = end; // from there on none saw a key before these
     if (s->window) {
-        end = min(end, key + keys - 1 + s->window - s->past);
-        if (key != r->first_key) begun = key - 1 + s->window - s->past;
+        begun = key - 1 + s->window - s->past;
+        end = min(end, begun + keys);
     }
+    if (key == r->first_key) begun = 0;
     for (int64_t i = first / QUERIES * QUERIES; i < end; i += QUERIES) {
         Block b = {i, min(QUERIES, s->length - i), key, keys, s->past + i - key, i >= begun};
         block_scores(r, &b);

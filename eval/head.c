@@ -96,8 +96,9 @@ static bool inputs_round(const HeadInput *model, int64_t positions, BlockAct **a
     if (!in_integers(model)) return true;
     size_t count = acts_count(model, positions);
     int64_t cols = tensor_cols(weight_of(model)), groups = cols / BLOCK;
-    BlockAct *first = *acts = mem_alloc(2 * count, sizeof **acts, err), *rest = first + count;
+    BlockAct *first = *acts = mem_alloc(2 * count, sizeof **acts, err);
     if (!first) return false;
+    BlockAct *rest = first + count;
     ActFn act = kernels_get()->act;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < positions; i++) {

@@ -187,19 +187,22 @@ static int64_t task_rows(int64_t rows, int64_t cols, int64_t n) {
     return max((most + INT8_ROWS - 1) / INT8_ROWS, 1) * INT8_ROWS;
 }
 
+// One task: rows row .. row + rows - 1 of a panel, which starts at the layer's row `first`.
+static void task_multiply(const Linear *layer, const Panel *panel, int64_t first, const BlockAct *acts, int64_t tokens,
+                          int64_t row, int64_t rows, float *y, int64_t stride, bool add) {
+    if (layer->bias) add_bias(y, layer->bias + first + row, tokens, rows, stride, add);
+    panel_multiply_acts(panel, acts, tokens, row, rows, y, stride, add || layer->bias);
+}
+
 // Both rows and inputs are shared out: inputs are rounded already.
 static void multiply_acts(const LinearUse *use, const Panel *panel, int64_t first, const BlockAct *acts, int64_t n) {
-    const float *bias = use->layer->bias;
     int64_t stride = tensor_rows(use->layer->weight), groups = panel->cols / BLOCK;
     int64_t height = task_rows(panel->rows, panel->cols, n);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int64_t r = 0; r < panel->rows; r += height)
-        for (int64_t t = 0; t < n; t += ACTS_TOKENS) {
-            int64_t tokens = min(ACTS_TOKENS, n - t), rows = min(height, panel->rows - r);
-            float *y = use->y + t * stride + first + r;
-            if (bias) add_bias(y, bias + first + r, tokens, rows, stride, use->add);
-            panel_multiply_acts(panel, acts + t * groups, tokens, r, rows, y, stride, use->add || bias);
-        }
+        for (int64_t t = 0; t < n; t += ACTS_TOKENS)
+            task_multiply(use->layer, panel, first, acts + t * groups, min(ACTS_TOKENS, n - t), r,
+                          min(height, panel->rows - r), use->y + t * stride + first + r, stride, use->add);
 }
 
 static void apply_many(const LinearUse *use, const float *x, const BlockAct *acts, int64_t n, void *memory) {
@@ -259,13 +262,6 @@ bool linear_pair_can(const Linear *gate, const Linear *up, int64_t n) {
            tensor_rows(up->weight) % BLOCK == 0;
 }
 
-// [tokens, rows] of one layer, `rows` floats from row to row.
-static void part_multiply(const Linear *layer, const Panel *panel, int64_t first, const BlockAct *acts, int64_t tokens,
-                          int64_t row, int64_t rows, float *y) {
-    if (layer->bias) add_bias(y, layer->bias + first + row, tokens, rows, rows, false);
-    panel_multiply_acts(panel, acts, tokens, row, rows, y, rows, layer->bias);
-}
-
 // Some inputs by some rows of both, of which so many at a time are in f32.
 static void pair_task(const LinearPair *pair, const Panel panels[2], int64_t first, const BlockAct *acts,
                       int64_t tokens, int64_t row, int64_t rows, BlockAct *out) {
@@ -275,8 +271,8 @@ static void pair_task(const LinearPair *pair, const Panel panels[2], int64_t fir
     const int64_t out_groups = tensor_rows(pair->up->weight) / BLOCK;
     for (int64_t r = row; r < row + rows; r += ROWS) {
         int64_t count = min(ROWS, row + rows - r);
-        part_multiply(pair->gate, &panels[0], first, acts, tokens, r, count, gate);
-        part_multiply(pair->up, &panels[1], first, acts, tokens, r, count, up);
+        task_multiply(pair->gate, &panels[0], first, acts, tokens, r, count, gate, count, false);
+        task_multiply(pair->up, &panels[1], first, acts, tokens, r, count, up, count, false);
         pair->activate(pair->context, gate, up, tokens * count);
         for (int64_t i = 0; i < tokens; i++) act(gate + i * count, out + i * out_groups + (first + r) / BLOCK, count);
     }
