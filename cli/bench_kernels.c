@@ -15,9 +15,10 @@ typedef struct Work {
     uint8_t *weight, *panels; // [ROWS, COLS]; the same repacked
     size_t row, panel;        // bytes
     const float *x;           // [TOKENS, COLS]
-    const BlockAct *acts;     // x, rounded
-    void *packed;             // the first MATRIX_ROWS rows
-    float *out, *source;      // [TOKENS, MATRIX_ROWS]; [MATRIX_ROWS, COLS]
+    BlockAct *acts;           // x, rounded to `digits`
+    int digits;
+    void *packed;        // the first MATRIX_ROWS rows
+    float *out, *source; // [TOKENS, MATRIX_ROWS]; [MATRIX_ROWS, COLS]
 } Work;
 
 static void run_to_f32(void *context) {
@@ -51,8 +52,8 @@ static void run_matmul(void *context) {
     enum { SHARE = 48 }; // whole groups of every kernel (6, 4, 1)
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < TOKENS; i += SHARE)
-        gemm_int8_multiply(kernels_get()->int8, w->type, w->x + i * COLS, SHARE, COLS, w->packed, MATRIX_ROWS, COLS,
-                           false, w->out + i * MATRIX_ROWS, MATRIX_ROWS, false);
+        gemm_int8_multiply(kernels_get()->int8, w->type, w->digits, w->acts + i * (COLS / BLOCK) * w->digits, SHARE,
+                           w->packed, 0, MATRIX_ROWS, COLS, w->out + i * MATRIX_ROWS, MATRIX_ROWS, false);
 }
 
 static void run_quant(void *context) {
@@ -62,6 +63,13 @@ static void run_quant(void *context) {
 #pragma omp parallel for schedule(dynamic)
     for (int64_t r = 0; r < MATRIX_ROWS; r += SHARE)
         quantize(w->source + r * COLS, w->weight + (size_t)r * w->row, SHARE, COLS, NULL);
+}
+
+// Products a second with inputs of so many digits.
+static double matmul_speed(Bench *b, Work *w, int digits) {
+    gemm_int8_round(w->x, (int64_t)TOKENS * COLS, digits, w->acts);
+    w->digits = digits;
+    return (double)TOKENS * MATRIX_ROWS * COLS / bench_shortest(b, run_matmul, w);
 }
 
 static void put(cJSON *o, const char *key, double value) {
@@ -101,9 +109,9 @@ static bool bench_type(Bench *b, Work *w, DType type, cJSON *array, Error *err) 
     if (!work_init(w, type, err)) return false;
     double bytes = (double)ROWS * (double)w->row, panels = (double)(ROWS / GEMV_ROWS) * (double)w->panel;
     double dequantize = bytes / bench_shortest(b, run_to_f32, w), dot = bytes / bench_shortest(b, run_dot, w);
-    double gemv = w->panel ? panels / bench_shortest(b, run_gemv, w) : 0;
-    double matmul = w->panel ? (double)TOKENS * MATRIX_ROWS * COLS / bench_shortest(b, run_matmul, w) : 0;
-    double quant = 0;
+    double exact = w->panel && kernels_get()->exact ? matmul_speed(b, w, 3) : 0;
+    double matmul = w->panel ? matmul_speed(b, w, 1) : 0; // leaves the inputs as gemv takes them
+    double gemv = w->panel ? panels / bench_shortest(b, run_gemv, w) : 0, quant = 0;
     if (quant_function(type)) quant = (double)MATRIX_ROWS * COLS * sizeof(float) / bench_shortest(b, run_quant, w);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "type", dtype_name(type));
@@ -112,6 +120,7 @@ static bool bench_type(Bench *b, Work *w, DType type, cJSON *array, Error *err) 
     put(o, "gemv_int8_gb_per_second", gemv / 1e9);
     put(o, "gemv_int8_share_of_bandwidth", gemv / b->bandwidth);
     put(o, "matmul_int8_giga_products_per_second", matmul / 1e9);
+    put(o, "matmul_f32_giga_products_per_second", exact / 1e9);
     put(o, "quantize_mb_per_second", quant / 1e6);
     cJSON_AddItemToArray(array, o);
     if (b->table) fprintf(b->table, "%-8s", dtype_name(type));
@@ -120,6 +129,7 @@ static bool bench_type(Bench *b, Work *w, DType type, cJSON *array, Error *err) 
     cell(b, gemv / 1e9, "%.1f");
     cell(b, 100 * gemv / b->bandwidth, "%.0f %%");
     cell(b, matmul / 1e9, "%.0f");
+    cell(b, exact / 1e9, "%.0f");
     cell(b, quant / 1e6, "%.0f");
     if (b->table) fputc('\n', b->table);
     return true;
@@ -139,7 +149,7 @@ bool bench_kernels(Bench *b, Error *err) {
     float *x = mem_alloc((size_t)TOKENS * COLS, sizeof *x, err);
     float *source = mem_alloc((size_t)MATRIX_ROWS * COLS, sizeof *source, err);
     float *out = mem_alloc((size_t)TOKENS * MATRIX_ROWS, sizeof *out, err);
-    BlockAct *acts = mem_alloc(COLS / BLOCK, sizeof *acts, err);
+    BlockAct *acts = mem_alloc((TOKENS + INT8_TOKENS_MOST) * ACT_DIGITS, COLS / BLOCK * sizeof *acts, err);
     bool ok = x && source && out && acts;
     uint32_t state = 1;
     for (int64_t i = 0; ok && i < (int64_t)MATRIX_ROWS * COLS; i++) {
@@ -147,11 +157,10 @@ bool bench_kernels(Bench *b, Error *err) {
         source[i] = (float)(int32_t)state * 0x1p-31f;
         if (i < (int64_t)TOKENS * COLS) x[i] = source[i];
     }
-    if (ok) kernels_get()->act(x, acts, COLS);
     if (b->table)
-        fprintf(b->table, "\n%-8s %10s %10s %10s %10s %10s %10s\n%-8s %10s %10s %10s %10s %10s %10s\n", "type",
-                "dequantize", "dot f32", "gemv int8", "of read", "matmul", "quantize", "", "GB/s", "GB/s", "GB/s", "",
-                "G mul/s", "MB/s");
+        fprintf(b->table, "\n%-8s %10s %10s %10s %10s %10s %10s %10s\n%-8s %10s %10s %10s %10s %10s %10s %10s\n",
+                "type", "dequantize", "dot f32", "gemv int8", "of read", "matmul", "... f32", "quantize", "", "GB/s",
+                "GB/s", "GB/s", "", "G mul/s", "G mul/s", "MB/s");
     cJSON *array = cJSON_AddArrayToObject(b->json, "kernels");
     for (size_t i = 0; ok && i < sizeof types / sizeof *types; i++) {
         Work w = {.x = x, .source = source, .out = out, .acts = acts};

@@ -46,13 +46,13 @@ static int64_t group_bytes(const Model *const *models, int count, size_t memory)
 static Group group_take(const Windows *w, size_t first, int64_t scored_before, const Model *const *models, int count,
                         int64_t bytes, size_t most) {
     Group g = {.windows = w, .first = first, .scored_before = scored_before};
-    int64_t row = widest(models, count) * (int64_t)sizeof(float), hidden = 0;
-    for (int k = 0; k < count; k++)
-        hidden += models[k]->compute == COMPUTE_INT8 ? 2 : 1; // rounded as well, of its size
+    const int64_t width = widest(models, count), number = sizeof(float);
+    int64_t hidden = 0; // bytes of a number in the final hidden states
+    for (int k = 0; k < count; k++) hidden += (int64_t)head_hidden_bytes(models[k]);
     while (first + g.count < w->count && (!most || g.count < most)) {
         const Window *next = &w->items[first + g.count];
         int64_t tokens = g.tokens + next->length, scored = g.scored + next->length - next->first;
-        if (g.count && (tokens + scored * hidden) * row > bytes) break;
+        if (g.count && (tokens * number + scored * hidden) * width > bytes) break;
         g.tokens = tokens;
         g.scored = scored;
         g.count++;

@@ -31,7 +31,7 @@ typedef struct Pass {
     const int32_t *targets;
     int64_t vocab;
     uint8_t *memory;  // of each model's tile
-    BlockAct **acts;  // [models] or NULL: hidden states and, after them, what rounding left, where integers multiply
+    BlockAct **acts;  // [models] or NULL: hidden states, rounded, where integers multiply
     Running *running; // [positions, models]
     float *logits;    // [threads][models][ROWS, TILE]
 } Pass;
@@ -85,40 +85,26 @@ void head_finish(const Head *h, float *logits, int64_t first, int64_t n) {
     if (h->cap != 0) m->soft_cap(logits, n, h->cap);
 }
 
-static bool in_integers(const HeadInput *model) { return panel_is_int8(weight_of(model), model->head->output.compute); }
-
-static size_t acts_count(const HeadInput *model, int64_t positions) {
-    return linear_input_bytes(positions, tensor_cols(weight_of(model))) / sizeof(BlockAct);
-}
-
-// Rounds a model's hidden states, for all tiles: to 8 bits, and the rest to 8 more.
+// Rounds a model's hidden states, for all tiles.
 static bool inputs_round(const HeadInput *model, int64_t positions, BlockAct **acts, Error *err) {
-    if (!in_integers(model)) return true;
-    size_t count = acts_count(model, positions);
-    int64_t cols = tensor_cols(weight_of(model)), groups = cols / BLOCK;
-    BlockAct *first = *acts = mem_alloc(2 * count, sizeof **acts, err);
-    if (!first) return false;
-    BlockAct *rest = first + count;
-    ActFn act = kernels_get()->act;
+    const int digits = linear_digits(&model->head->output);
+    if (!digits) return true;
+    int64_t cols = tensor_cols(weight_of(model));
+    *acts = mem_alloc(linear_input_bytes(positions, cols, digits), 1, err);
+    if (!*acts) return false;
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < positions; i++) {
-        act(model->hidden + i * cols, first + i * groups, cols);
-        gemm_int8_rest(model->hidden + i * cols, first + i * groups, cols, rest + i * groups);
-    }
+    for (int64_t i = 0; i < positions; i++)
+        gemm_int8_round(model->hidden + i * cols, cols, digits, *acts + i * (cols / BLOCK) * digits);
     return true;
 }
 
 // y [rows, TILE] of positions row .. row + rows - 1.
-static void panel_logits(const Pass *p, int k, const Panel *panel, int64_t positions, int64_t row, int64_t rows,
-                         float *y) {
-    const BlockAct *acts = p->acts[k] ? p->acts[k] + row * (panel->cols / BLOCK) : NULL;
-    if (!acts) {
+static void panel_logits(const Pass *p, int k, const Panel *panel, int64_t row, int64_t rows, float *y) {
+    const BlockAct *acts = p->acts[k] + row * (panel->cols / BLOCK) * panel->digits;
+    if (panel->digits)
+        panel_multiply_acts(panel, acts, rows, 0, panel->rows, y, TILE, false);
+    else
         panel_multiply(panel, p->models[k].hidden + row * panel->cols, rows, y, TILE, false);
-        return;
-    }
-    panel_multiply_acts(panel, acts, rows, 0, panel->rows, y, TILE, false);
-    if (panel->fine)
-        panel_multiply_acts(panel, acts + acts_count(&p->models[k], positions), rows, 0, panel->rows, y, TILE, true);
 }
 
 static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t n) {
@@ -126,8 +112,7 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
     uint8_t *memory = p->memory;
     for (int k = 0; k < p->count; k++) {
         const Linear *output = &p->models[k].head->output;
-        panels[k] = panel_load(output->weight, output->compute, first, n, memory);
-        panels[k].fine = output->fine;
+        panels[k] = panel_load(output->weight, output->compute, linear_digits(output), first, n, memory);
         memory += tile_bytes(&p->models[k]);
     }
 #pragma omp parallel for schedule(dynamic)
@@ -136,7 +121,7 @@ static void tile_score(const Pass *p, int64_t positions, int64_t first, int64_t 
         float *logits = p->logits + (int64_t)omp_get_thread_num() * p->count * ROWS * TILE;
         for (int k = 0; k < p->count; k++) {
             float *own = logits + k * ROWS * TILE;
-            panel_logits(p, k, &panels[k], positions, row, rows, own);
+            panel_logits(p, k, &panels[k], row, rows, own);
             for (int64_t i = 0; i < rows; i++) head_finish(p->models[k].head, own + i * TILE, first, n);
         }
         rows_add(p, logits, row, rows, first, n);
@@ -162,9 +147,20 @@ static bool scores_finish(const Pass *p, int64_t positions, Error *err) {
     return true;
 }
 
+static const Tensor *head_weight(const Model *model) {
+    return model_tensor(model, model->desc.tied ? "token_embd.weight" : "output.weight");
+}
+
+size_t head_hidden_bytes(const Model *model) {
+    const Tensor *weight = head_weight(model);
+    const Linear output = {.weight = weight, .compute = model->compute, .fine = true};
+    int digits = weight ? linear_digits(&output) : 0;
+    return sizeof(float) + (size_t)digits * sizeof(BlockAct) / BLOCK;
+}
+
 bool head_open(Head *head, const Model *model, Error *err) {
     const ModelDesc *d = &model->desc;
-    const Tensor *weight = model_tensor(model, d->tied ? "token_embd.weight" : "output.weight");
+    const Tensor *weight = head_weight(model);
     *head = (Head){.scale = (float)d->logit_scale, .cap = (float)d->logit_cap};
     if (!weight) return error_set(err, "%s: the head is missing", model->path);
     if (!linear_open(&head->output, weight, model_tensor(model, "output.bias"), model->compute, err) ||
@@ -178,7 +174,7 @@ void head_close(Head *head) { linear_close(&head->output); }
 
 size_t head_memory(const Model *model) {
     int64_t width = desc_embed_dim(&model->desc);
-    return linear_panel_bytes(model->desc.vocab, width) + linear_input_bytes(1, width);
+    return linear_panel_bytes(model->desc.vocab, width) + linear_input_bytes(1, width, ACT_DIGITS);
 }
 
 void head_logits(const Head *head, const float *hidden, float *logits, void *memory) {

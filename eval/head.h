@@ -19,6 +19,9 @@ typedef struct Head {
     float scale, cap; // of the logits (formats/model.h); 0: none
 } Head;
 
+// Bytes that a number in the hidden states takes: in f32 and, where the head is multiplied in integers, rounded.
+size_t head_hidden_bytes(const Model *model);
+
 bool head_open(Head *head, const Model *model, Error *err);
 void head_close(Head *head);
 

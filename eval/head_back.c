@@ -82,7 +82,7 @@ static void token_add(const HeadBack *b, int64_t token, TokenState *s, float *lo
 }
 
 static void tile_add(const Pass *p, int64_t first, int64_t n) {
-    Panel panel = panel_load(p->b->head->output.weight, COMPUTE_F32, first, n, p->memory);
+    Panel panel = panel_load(p->b->head->output.weight, COMPUTE_F32, 0, first, n, p->memory);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t row = 0; row < p->b->n; row += ROWS) {
         int64_t rows = min(ROWS, p->b->n - row);
@@ -126,7 +126,7 @@ static void token_back(const Pass *p, int64_t token, float *logits, int64_t firs
 static void tile_back(const Pass *p, int64_t first, int64_t n) {
     const HeadBack *b = p->b;
     const Tensor *weight = b->head->output.weight;
-    Panel panel = panel_load(weight, COMPUTE_F32, first, n, p->memory);
+    Panel panel = panel_load(weight, COMPUTE_F32, 0, first, n, p->memory);
     Panel back = panel_load_back(weight, first, n, p->memory_back);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t row = 0; row < b->n; row += ROWS) {

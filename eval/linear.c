@@ -76,7 +76,8 @@ void linear_drop(Linear *layer) {
 
 bool linear_repack(Linear *layer, Error *err) {
     const Tensor *w = layer->weight;
-    if (layer->panels || !panel_is_int8(w, layer->compute) || !kernels_get()->gemv[w->type]) return true;
+    if (layer->panels || layer->compute != COMPUTE_INT8 || !linear_digits(layer) || !kernels_get()->gemv[w->type])
+        return true;
     int64_t rows = tensor_rows(w), cols = tensor_cols(w), panels = (rows + GEMV_ROWS - 1) / GEMV_ROWS;
     size_t bytes = gemv_panel_bytes(w->type, cols);
     if (!(layer->panels = mem_alloc((size_t)panels, bytes, err))) return false;
@@ -94,15 +95,31 @@ static int64_t panel_rows(int64_t rows, int64_t cols) {
 
 size_t linear_panel_bytes(int64_t rows, int64_t cols) { return panel_bytes(panel_rows(rows, cols), cols); }
 
-size_t linear_input_bytes(int64_t n, int64_t cols) {
-    return (size_t)(n + INT8_TOKENS_MOST) * (size_t)((cols + BLOCK - 1) / BLOCK) * sizeof(BlockAct);
+size_t linear_input_bytes(int64_t n, int64_t cols, int digits) {
+    return (size_t)(n + INT8_TOKENS_MOST) * (size_t)((cols + BLOCK - 1) / BLOCK * digits) * sizeof(BlockAct);
 }
+
+int linear_digits(const Linear *layer) { return panel_digits(layer->weight, layer->compute, layer->fine); }
 
 // ---- single inputs: the weights are read once, in place or repacked, 16 rows at a time
 
 static void put(const Linear *layer, float value, int64_t row, bool add, float *y) {
     float v = layer->bias ? value + layer->bias[row] : value;
     y[row] = add ? y[row] + v : v;
+}
+
+// Inputs rounded for single ones: n after another of the highest digit, which may be the only one, then of the next.
+static void few_round(const float *x, int64_t n, int64_t cols, int digits, BlockAct *acts) {
+    const int64_t blocks = n * (cols / BLOCK);
+    if (digits == 1) {
+        gemm_int8_round(x, n * cols, 1, acts);
+        return;
+    }
+    for (int64_t b = 0; b < blocks; b++) {
+        BlockAct block[ACT_DIGITS];
+        gemm_int8_round(x + b * BLOCK, BLOCK, digits, block);
+        for (int k = 0; k < digits; k++) acts[k * blocks + b] = block[k];
+    }
 }
 
 // Rows first .. first + count - 1 for each input.
@@ -124,7 +141,7 @@ static void few_rows(const LinearUse *use, const float *x, const BlockAct *acts,
     for (int64_t t = 0; t < n; t++) {
         float values[GEMV_ROWS], rest[GEMV_ROWS] = {0};
         k->gemv[w->type](panel, groups, acts + t * groups, values);
-        if (layer->fine) k->gemv[w->type](panel, groups, acts + (n + t) * groups, rest);
+        if (layer->fine) k->gemv[w->type](panel, groups, acts + (n + t) * groups, rest); // the second digit
         for (int64_t i = 0; i < count; i++) put(layer, values[i] + rest[i], first + i, use->add, use->y + t * rows);
     }
 }
@@ -133,15 +150,13 @@ static void few_rows(const LinearUse *use, const float *x, const BlockAct *acts,
 static void apply_few(const LinearUse *uses, int count, const float *x, int64_t n, BlockAct *acts) {
     int64_t ends[LINEAR_USES], groups = 0;
     int64_t cols = tensor_cols(uses[0].layer->weight);
-    bool round = false, fine = false;
+    int digits = 0;
     for (int u = 0; u < count; u++) {
         groups += (tensor_rows(uses[u].layer->weight) + GEMV_ROWS - 1) / GEMV_ROWS;
         ends[u] = groups;
-        round = round || uses[u].layer->panels;
-        fine = fine || uses[u].layer->fine;
+        if (uses[u].layer->panels) digits = linear_digits(uses[u].layer);
     }
-    if (round) kernels_get()->act(x, acts, n * cols);
-    if (round && fine) gemm_int8_rest(x, acts, n * cols, acts + n * (cols / BLOCK)); // n <= LINEAR_FEW: there is room
+    if (digits) few_round(x, n, cols, digits, acts);
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups; g++) {
         int u = 0;
@@ -196,12 +211,12 @@ static void task_multiply(const Linear *layer, const Panel *panel, int64_t first
 
 // Both rows and inputs are shared out: inputs are rounded already.
 static void multiply_acts(const LinearUse *use, const Panel *panel, int64_t first, const BlockAct *acts, int64_t n) {
-    int64_t stride = tensor_rows(use->layer->weight), groups = panel->cols / BLOCK;
+    int64_t stride = tensor_rows(use->layer->weight), blocks = panel->cols / BLOCK * panel->digits;
     int64_t height = task_rows(panel->rows, panel->cols, n);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int64_t r = 0; r < panel->rows; r += height)
         for (int64_t t = 0; t < n; t += ACTS_TOKENS)
-            task_multiply(use->layer, panel, first, acts + t * groups, min(ACTS_TOKENS, n - t), r,
+            task_multiply(use->layer, panel, first, acts + t * blocks, min(ACTS_TOKENS, n - t), r,
                           min(height, panel->rows - r), use->y + t * stride + first + r, stride, use->add);
 }
 
@@ -209,37 +224,37 @@ static void apply_many(const LinearUse *use, const float *x, const BlockAct *act
     const Linear *layer = use->layer;
     int64_t rows = tensor_rows(layer->weight), height = panel_rows(rows, tensor_cols(layer->weight));
     for (int64_t first = 0; first < rows; first += height) {
-        Panel panel = panel_load(layer->weight, layer->compute, first, min(height, rows - first), memory);
-        panel.fine = layer->fine;
-        if (panel.int8 && !panel.fine)
+        Panel panel =
+            panel_load(layer->weight, layer->compute, linear_digits(layer), first, min(height, rows - first), memory);
+        if (panel.digits)
             multiply_acts(use, &panel, first, acts, n);
         else
             multiply_plain(use, &panel, first, x, n);
     }
 }
 
-static void inputs_round(const float *x, int64_t n, int64_t cols, BlockAct *acts) {
-    ActFn act = kernels_get()->act;
+static void inputs_round(const float *x, int64_t n, int64_t cols, int digits, BlockAct *acts) {
 #pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < n; t++) act(x + t * cols, acts + t * (cols / BLOCK), cols);
+    for (int64_t t = 0; t < n; t++) gemm_int8_round(x + t * cols, cols, digits, acts + t * (cols / BLOCK) * digits);
 }
-
-static bool is_int8(const Linear *layer) { return panel_is_int8(layer->weight, layer->compute); }
 
 void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t n, void *memory) {
     const int64_t cols = tensor_cols(uses[0].layer->weight);
-    bool few = n <= LINEAR_FEW, integers = false;
+    bool few = n <= LINEAR_FEW;
+    int digits = 0;
     for (int u = 0; u < count; u++) {
-        integers = integers || (is_int8(uses[u].layer) && !uses[u].layer->fine); // fine ones round their own
-        few = few && (uses[u].layer->panels || !is_int8(uses[u].layer));
+        const Linear *layer = uses[u].layer;
+        int own = linear_digits(layer);
+        if (own) digits = own; // all that are in integers have the same
+        few = few && (layer->panels || !own || layer->compute != COMPUTE_INT8);
     }
     BlockAct *acts = memory;
     if (few) {
         apply_few(uses, count, x, n, acts);
         return;
     }
-    if (integers) inputs_round(x, n, cols, acts);
-    uint8_t *panel = (uint8_t *)memory + (integers ? linear_input_bytes(n, cols) : 0);
+    if (digits) inputs_round(x, n, cols, digits, acts);
+    uint8_t *panel = (uint8_t *)memory + linear_input_bytes(n, cols, digits);
     for (int u = 0; u < count; u++) apply_many(&uses[u], x, acts, n, panel);
 }
 
@@ -249,17 +264,16 @@ void linear_apply(const Linear *layer, const float *x, int64_t n, float *y, bool
 
 // ---- what is rounded from one layer to the next
 
-bool linear_acts_can(const Linear *layer) { return is_int8(layer) && !layer->fine; }
-
 // Rows of two panels, side by side in the memory of one.
 static int64_t pair_rows(const Linear *layer) {
     const Tensor *w = layer->weight;
     return panel_rows(tensor_rows(w), tensor_cols(w)) / 2 / INT8_ROWS * INT8_ROWS;
 }
 
-bool linear_pair_can(const Linear *gate, const Linear *up, int64_t n) {
-    return n >= INT8_TOKENS_MOST && linear_acts_can(gate) && linear_acts_can(up) && pair_rows(up) > 0 &&
-           tensor_rows(up->weight) % BLOCK == 0;
+bool linear_pair_can(const Linear *gate, const Linear *up, const Linear *next, int64_t n) {
+    int digits = linear_digits(next);
+    return n >= INT8_TOKENS_MOST && digits && linear_digits(gate) == digits && linear_digits(up) == digits &&
+           pair_rows(up) > 0;
 }
 
 // Some inputs by some rows of both, of which so many at a time are in f32.
@@ -267,39 +281,43 @@ static void pair_task(const LinearPair *pair, const Panel panels[2], int64_t fir
                       int64_t tokens, int64_t row, int64_t rows, BlockAct *out) {
     enum { ROWS = 128 };
     alignas(64) float gate[ACTS_TOKENS * ROWS], up[ACTS_TOKENS * ROWS];
-    ActFn act = kernels_get()->act;
-    const int64_t out_groups = tensor_rows(pair->up->weight) / BLOCK;
+    const int digits = panels[0].digits;
+    const int64_t out_blocks = tensor_rows(pair->up->weight) / BLOCK * digits;
     for (int64_t r = row; r < row + rows; r += ROWS) {
         int64_t count = min(ROWS, row + rows - r);
         task_multiply(pair->gate, &panels[0], first, acts, tokens, r, count, gate, count, false);
         task_multiply(pair->up, &panels[1], first, acts, tokens, r, count, up, count, false);
         pair->activate(pair->context, gate, up, tokens * count);
-        for (int64_t i = 0; i < tokens; i++) act(gate + i * count, out + i * out_groups + (first + r) / BLOCK, count);
+        for (int64_t i = 0; i < tokens; i++)
+            gemm_int8_round(gate + i * count, count, digits, out + i * out_blocks + (first + r) / BLOCK * digits);
     }
 }
 
 static void pair_multiply(const LinearPair *pair, const Panel panels[2], int64_t first, const BlockAct *acts, int64_t n,
                           BlockAct *out) {
-    int64_t all = panels[0].rows, groups = panels[0].cols / BLOCK, out_groups = tensor_rows(pair->up->weight) / BLOCK;
+    const int digits = panels[0].digits;
+    int64_t all = panels[0].rows, blocks = panels[0].cols / BLOCK * digits;
+    int64_t out_blocks = tensor_rows(pair->up->weight) / BLOCK * digits;
     int64_t height = task_rows(all, 2 * panels[0].cols, n);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int64_t r = 0; r < all; r += height)
         for (int64_t t = 0; t < n; t += ACTS_TOKENS)
-            pair_task(pair, panels, first, acts + t * groups, min(ACTS_TOKENS, n - t), r, min(height, all - r),
-                      out + t * out_groups);
+            pair_task(pair, panels, first, acts + t * blocks, min(ACTS_TOKENS, n - t), r, min(height, all - r),
+                      out + t * out_blocks);
 }
 
 void linear_pair(const LinearPair *pair, const float *x, int64_t n, BlockAct *out, void *memory) {
     const Tensor *w = pair->up->weight;
     int64_t rows = tensor_rows(w), cols = tensor_cols(w), height = pair_rows(pair->up);
+    const int digits = linear_digits(pair->up);
     BlockAct *acts = memory;
-    uint8_t *weights = (uint8_t *)memory + linear_input_bytes(n, cols);
-    inputs_round(x, n, cols, acts);
+    uint8_t *weights = (uint8_t *)memory + linear_input_bytes(n, cols, digits);
+    inputs_round(x, n, cols, digits, acts);
     for (int64_t first = 0; first < rows; first += height) {
         int64_t count = min(height, rows - first);
         Panel panels[2] = {
-            panel_load(pair->gate->weight, pair->gate->compute, first, count, weights),
-            panel_load(w, pair->up->compute, first, count, weights + panel_bytes(height, cols)),
+            panel_load(pair->gate->weight, pair->gate->compute, digits, first, count, weights),
+            panel_load(w, pair->up->compute, digits, first, count, weights + panel_bytes(height, cols)),
         };
         pair_multiply(pair, panels, first, acts, n, out);
     }

@@ -13,7 +13,7 @@ typedef struct Linear {
     float *own_bias;
     uint8_t *panels; // the weight repacked for single inputs (quant/kernels/gemv_int8.h), or NULL
     Compute compute; // the arithmetic; f32 where nobody set it
-    bool fine;       // in int8 arithmetic its inputs are rounded to 15 bits, not 8, and multiplied in two steps
+    bool fine;       // in int8 arithmetic its inputs are rounded to 15 bits, not 8: two digits
     bool verified;   // the weight was checked against its hash
 } Linear;
 
@@ -33,9 +33,12 @@ bool linear_repack(Linear *layer, Error *err);
 enum { LINEAR_PANEL_BYTES = 8 << 20 }; // aimed at: a panel has whole groups of rows, at least one
 
 // Bytes of memory, 64-byte aligned, that a weight of this shape needs, a panel at a time; and that n inputs need to be
-// rounded in int8 arithmetic.
+// rounded to so many digits (linear_digits), at most LINEAR_FEW inputs to any number of them.
 size_t linear_panel_bytes(int64_t rows, int64_t cols);
-size_t linear_input_bytes(int64_t n, int64_t cols);
+size_t linear_input_bytes(int64_t n, int64_t cols, int digits);
+
+// Digits of the inputs of a layer that is multiplied in integers; else 0.
+int linear_digits(const Linear *layer);
 
 enum { LINEAR_FEW = 4 }; // up to so many inputs are single ones: memory is the limit, and weights are not made ready
 
@@ -53,20 +56,19 @@ typedef struct LinearUse {
 enum { LINEAR_USES = 3 }; // at most
 void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t n, void *memory);
 
-// Two layers [rows, cols] with the same input of which one gates the other, in int8 arithmetic: out = activate(gate x,
-// up x), n inputs, rounded as the next layer takes it (linear_input_bytes of `rows` columns), a few rows at a time, so
-// that what is between never leaves the cache.
+// Two layers [rows, cols] with the same input of which one gates the other, in integers: out = activate(gate x, up x),
+// n inputs, rounded as the next layer takes it (linear_input_bytes of `rows` columns), a few rows at a time, so that
+// what is between never leaves the cache.
 typedef struct LinearPair {
     const Linear *gate, *up;
     void (*activate)(const void *context, float *gate, const float *up, int64_t n); // gate = act(gate) * up
     const void *context;
 } LinearPair;
 
-bool linear_pair_can(const Linear *gate, const Linear *up, int64_t n);
+bool linear_pair_can(const Linear *gate, const Linear *up, const Linear *next, int64_t n);
 void linear_pair(const LinearPair *pair, const float *x, int64_t n, BlockAct *out, void *memory);
 
-// linear_apply with inputs rounded already, in int8 arithmetic.
-bool linear_acts_can(const Linear *layer);
+// linear_apply with inputs rounded already, of a layer that is multiplied in integers.
 void linear_apply_acts(const Linear *layer, const BlockAct *acts, int64_t n, float *y, bool add, void *memory);
 
 // The way back: dx [n, cols] = dy [n, rows] W; with `add`, dx += that. memory: linear_back_bytes.

@@ -13,8 +13,9 @@ bool mlp_scratch_init(MlpScratch *s, const ModelDesc *d, int64_t chunk, float *p
     size_t n = (size_t)chunk, width = (size_t)max(d->ffn_dim, max(e->ffn_dim, e->shared_dim));
     size_t dim = (size_t)d->dim, used = (size_t)e->used;
     *s = (MlpScratch){.panel = panel};
-    if (!(s->gate = mem_alloc(n, width * sizeof *s->gate, err)) || !(s->up = mem_alloc(n, width * sizeof *s->up, err)))
-        return false;
+    size_t both = 2 * n * width * sizeof *s->gate, rounded = linear_input_bytes(chunk, (int64_t)width, ACT_DIGITS);
+    if (!(s->gate = mem_alloc(both > rounded ? both : rounded, 1, err))) return false;
+    s->up = s->gate + n * width;
     if (!e->count) return true;
     return (s->rows = mem_alloc(n, dim * sizeof *s->rows, err)) && (s->out = mem_alloc(n, dim * sizeof *s->out, err)) &&
            (s->scores = mem_alloc(n, (size_t)e->count * sizeof *s->scores, err)) &&
@@ -25,8 +26,7 @@ bool mlp_scratch_init(MlpScratch *s, const ModelDesc *d, int64_t chunk, float *p
 }
 
 void mlp_scratch_free(MlpScratch *s) {
-    void *const owned[] = {s->gate,   s->up,      s->rows,   s->out,        s->scores,
-                           s->chosen, s->weights, s->tokens, s->shared_gate};
+    void *const owned[] = {s->gate, s->rows, s->out, s->scores, s->chosen, s->weights, s->tokens, s->shared_gate};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     *s = (MlpScratch){0};
 }
@@ -57,8 +57,8 @@ static void apply(const MlpScratch *s, const Linear *l, const float *x, int64_t 
 
 void mlp_apply(const ModelDesc *d, const Mlp *mlp, const float *x, int64_t n, float *out, bool add, MlpScratch *s) {
     int64_t width = tensor_rows(mlp->up.weight);
-    if (!s->watch && mlp->gate.weight && linear_pair_can(&mlp->gate, &mlp->up, n) && linear_acts_can(&mlp->down)) {
-        BlockAct *hidden = (void *)s->gate; // half as many bytes
+    if (!s->watch && mlp->gate.weight && linear_pair_can(&mlp->gate, &mlp->up, &mlp->down, n)) {
+        BlockAct *hidden = (void *)s->gate; // there is room
         linear_pair(&(LinearPair){&mlp->gate, &mlp->up, activate_pair, d}, x, n, hidden, s->panel);
         linear_apply_acts(&mlp->down, hidden, n, out, add, s->panel);
         return;

@@ -6,7 +6,7 @@
 #include "eval/watch.h"
 
 typedef struct MlpScratch {
-    float *gate, *up;   // [chunk, the widest hidden width]
+    float *gate, *up;   // [chunk, the widest hidden width], one behind the other; or the same, rounded
     float *rows, *out;  // [chunk, dim]: the tokens of one expert, what it makes of them
     float *scores;      // [chunk, experts]
     int32_t *chosen;    // [chunk, used]

@@ -19,8 +19,10 @@ size_t panel_bytes(int64_t rows, int64_t cols) {
     return max(max(plain, int8), max(gemm_bytes(k->gemm, rows, cols), gemm_bytes(k->gemm_bf16, rows, cols)));
 }
 
-bool panel_is_int8(const Tensor *weight, Compute compute) {
-    return compute == COMPUTE_INT8 && gemm_int8_can(kernels_get()->int8, weight->type, tensor_cols(weight));
+int panel_digits(const Tensor *weight, Compute compute, bool fine) {
+    const Kernels *k = kernels_get();
+    int digits = compute == COMPUTE_INT8 ? (fine ? 2 : 1) : k->exact ? 3 : 0;
+    return digits && gemm_int8_can(k->int8, weight->type, tensor_cols(weight), digits) ? digits : 0;
 }
 
 static const Gemm *gemm_choose(const Tensor *weight, Compute compute) {
@@ -60,10 +62,11 @@ static void packed_load(const Gemm *gemm, const Tensor *weight, int64_t first, i
         }
 }
 
-Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t count, void *memory) {
+Panel panel_load(const Tensor *weight, Compute compute, int digits, int64_t first, int64_t count, void *memory) {
     Panel panel = {.type = weight->type, .values = memory, .rows = count, .cols = tensor_cols(weight)};
-    if (panel_is_int8(weight, compute)) {
+    if (digits) {
         panel.int8 = kernels_get()->int8;
+        panel.digits = digits;
         int8_load(weight, first, count, memory);
         return panel;
     }
@@ -79,9 +82,7 @@ Panel panel_load(const Tensor *weight, Compute compute, int64_t first, int64_t c
 }
 
 void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t y_stride, bool add) {
-    if (p->int8)
-        gemm_int8_multiply(p->int8, p->type, x, n, p->cols, p->values, p->rows, p->cols, p->fine, y, y_stride, add);
-    else if (p->gemm)
+    if (p->gemm)
         p->gemm->multiply(x, n, p->cols, p->values, p->rows, p->cols, y, y_stride, add);
     else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)p->rows, (int)p->cols, 1, x, (int)p->cols,
@@ -90,7 +91,7 @@ void panel_multiply(const Panel *p, const float *x, int64_t n, float *y, int64_t
 
 void panel_multiply_acts(const Panel *p, const BlockAct *x, int64_t n, int64_t row, int64_t rows, float *y,
                          int64_t y_stride, bool add) {
-    gemm_int8_multiply_acts(p->int8, p->type, x, n, p->values, row, rows, p->cols, y, y_stride, add);
+    gemm_int8_multiply(p->int8, p->type, p->digits, x, n, p->values, row, rows, p->cols, y, y_stride, add);
 }
 
 // ---- the way back
@@ -124,7 +125,7 @@ static void packed_load_back(const Gemm *gemm, const Tensor *weight, int64_t fir
 
 Panel panel_load_back(const Tensor *weight, int64_t first, int64_t count, void *memory) {
     const Gemm *gemm = kernels_get()->gemm;
-    if (!gemm) return panel_load(weight, COMPUTE_F32, first, count, memory);
+    if (!gemm) return panel_load(weight, COMPUTE_F32, 0, first, count, memory);
     packed_load_back(gemm, weight, first, count, memory);
     return (Panel){.gemm = gemm, .values = memory, .rows = count, .cols = tensor_cols(weight)};
 }

@@ -57,7 +57,13 @@ static size_t one_input(int64_t rows, int64_t cols) {
 }
 
 size_t transformer_inputs(const Model *m, int64_t n) {
-    return m->compute == COMPUTE_INT8 ? linear_input_bytes(n, (int64_t)transformer_panel(m, one_input)) : 0;
+    int digits = 0;
+    for (size_t i = 0; i < m->tensor_count; i++) {
+        const Linear layer = {.weight = &m->tensors[i], .compute = m->compute};
+        int own = m->tensors[i].dims > 1 ? linear_digits(&layer) : 0;
+        if (own > digits) digits = own;
+    }
+    return digits ? linear_input_bytes(n, (int64_t)transformer_panel(m, one_input), digits) : 0;
 }
 
 int64_t transformer_low(const ModelDesc *d) {

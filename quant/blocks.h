@@ -79,13 +79,19 @@ typedef struct BlockMXFP4 { // w = 2^(e - 128) * e2m1_doubled[q]; e2m1 is a sign
 static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 #pragma pack(pop)
 
-// Activations rounded to 8 bits, for integer dot products with any of the above; never in a file.
+// Activations rounded to 8 bits, for integer dot products with any of the above; never in a file. Or to more: as 2 or 3
+// digits to the base 256, each of which is one of these, the highest first. Then x is the sum of all d * q; the scales
+// are powers of two, each 256 times the next one's. What is said of sums and starts of the lower digits is said once,
+// in the last of them.
 typedef struct BlockAct {
     float d;           // x = d * q
-    float sum;         // d * (q[0] + ... + q[31]), for types with a minimum
-    int32_t starts[6]; // what a dot product starts at, by act_start (quant/kernels/layout.h)
-    int8_t q[32];      // -127 .. 127: never -128, whose negative has no code
+    float sum;         // of x as rounded, for types with a minimum: of all digits in the highest, 0 in the last
+    int32_t starts[5]; // what a dot product starts at, by act_start (quant/kernels/layout.h)
+    float exponent;    // of several digits: d = 2^exponent
+    int8_t q[32];      // -127 .. 127: never -128, whose negative has no code, but for the lower digits of three
 } BlockAct;            // of 64 bytes, a line of the CPU's caches
+
+enum { ACT_DIGITS = 3 }; // at most
 
 static_assert(sizeof(BlockAct) == 64, "a line");
 static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20, "GGUF layout");

@@ -22,8 +22,10 @@
 enum { LONGEST = 1 << 18, GUARD = 64, TIMED = 1 << 14 };
 static const double DOT_TOLERANCE = 1e-6;
 
-typedef enum Kind { TO_F32, FROM_F32, DOT_F32, UNPACK, INT8, GEMV, ACT, KINDS } Kind;
-static const char *const kind_names[KINDS] = {"to_f32", "from_f32", "dot_f32", "unpack", "int8", "gemv", "act"};
+// Integer matrix multiplies with inputs of one, two and three digits follow each other.
+typedef enum Kind { TO_F32, FROM_F32, DOT_F32, UNPACK, INT8, INT8_TWO, INT8_THREE, GEMV, ACT, DIGITS, KINDS } Kind;
+static const char *const kind_names[KINDS] = {"to_f32",  "from_f32", "dot_f32", "unpack", "int8",
+                                              "int8 x2", "int8 x3",  "gemv",    "act",    "digits"};
 
 static Kernels scalar;
 static const char *goldens = "tests/data/blocks";
@@ -369,6 +371,62 @@ static double check_act(const Kernels *k, DType type) {
     return 0;
 }
 
+// What a block of several digits says of x, and whether it says it of itself alike.
+static bool digits_right(const float *x, const BlockAct *a, int digits) {
+    const double unit = a[digits - 1].d, most = digits == 2 ? 0x7f7f : 0x7f7f7f;
+    double largest = 0, sum = 0;
+    bool finite = true;
+    for (int i = 0; i < BLOCK; i++) {
+        finite = finite && isfinite(x[i]);
+        largest = fmax(largest, fabs((double)x[i]));
+    }
+    for (int i = 0; i < BLOCK; i++) {
+        double code = 0;
+        for (int k = 0; k < digits; k++) code = 256 * code + a[k].q[i];
+        sum += code;
+        if (a[0].q[i] == -128 || (digits == 2 && a[1].q[i] == -128)) return false;
+        double half = digits == 2 && a[1].q[i] == 127 ? 1.5 : 0.5; // where the nearest would have that digit -128
+        if (finite && unit > 0 && fabs((double)x[i] - unit * code) > half * unit) return false;
+    }
+    if (!finite) return isnan(a->d) && isnan(unit) && isnan(a->sum) && isnan(a->exponent) && sum == 0;
+    if (unit == 0) return a->d == 0 && a->sum == 0 && sum == 0 && largest < 0x1p-100;
+    bool scales = true;
+    for (int k = 0; k < digits; k++)
+        scales = scales && a[k].d == exp2f(a[k].exponent) && a[k].d == (float)(unit * exp2(8 * (digits - 1 - k)));
+    return scales && largest <= unit * most && largest > unit * most / 2.01 && a[digits - 1].sum == 0 &&
+           fabs(a->sum - unit * sum) <= 1e-6 * fabs((double)a->sum);
+}
+
+static double check_digits(const Kernels *k, DType type) {
+    (void)type;
+    static BlockAct want[8 * ACT_DIGITS];
+    for (int round = 0; round < 800; round++) {
+        const int digits = 2 + round / 400;
+        int64_t n = round % 6 * BLOCK;
+        float *x = random_x(n);
+        for (int64_t i = 0; i < n; i++) {
+            if (round % 5 == 1) x[i] = i % BLOCK ? ldexpf((float)(random_bits() % 65279), -1) - 16320 : 32639; // ties
+            if (round % 5 == 2) x[i] *= ldexpf(1, -(int)(random_bits() % 60) - 70);
+            if (round % 5 == 3) x[i] *= 0x1p127f;
+            if (round % 5 == 4 && random_bits() % 40 == 0) x[i] = random_bits() % 2 ? NAN : -INFINITY;
+        }
+        scalar.digits(x, want, n, digits);
+        BlockAct *to = guarded_out();
+        k->digits(x, to, n, digits);
+        for (int64_t b = 0; b < n / BLOCK * digits; b++)
+            if (!same_float(to[b].d, want[b].d) || !same_float(to[b].sum, want[b].sum) ||
+                !same_float(to[b].exponent, want[b].exponent) ||
+                memcmp(to[b].starts, want[b].starts, sizeof want[b].starts) != 0 ||
+                memcmp(to[b].q, want[b].q, BLOCK) != 0)
+                return fail("round %d, block %lld: not as scalar", round, (long long)b);
+        for (int64_t b = 0; b < n / BLOCK; b++)
+            if (!digits_right(x + b * BLOCK, to + b * digits, digits))
+                return fail("round %d, block %lld: wrong", round, (long long)b);
+        if (!guards_hold(n / BLOCK * digits, sizeof *to)) return fail("writes outside its output");
+    }
+    return 0;
+}
+
 static double check_unpack(const Kernels *k, DType type) {
     for (int64_t n = dtype_info(type)->block; n <= SUPER; n += dtype_info(type)->block)
         for (Input input = 0; input < INPUTS; input++) {
@@ -396,32 +454,44 @@ static void *pack_int8(const Kernels *k, DType type, const uint8_t *weight, int6
 
 // The whole multiplication, edges and all: each result the scalar set's to the last bit, and that within the tolerance
 // of the sum over the rounded inputs.
-static double check_int8_of(const Kernels *k, DType type, int64_t n, int64_t rows, int64_t cols, Input input) {
+static double check_int8_of(const Kernels *k, DType type, int digits, int64_t n, int64_t rows, int64_t cols,
+                            Input input) {
     enum { STRIDE_MORE = 3 };
+    const int64_t blocks = cols / BLOCK * digits;
     int64_t stride = rows + STRIDE_MORE;
     double worst = 0;
     const uint8_t *weight = random_row(type, rows * cols, input, 0);
     const float *x = random_x(n * cols);
     void *theirs = pack_int8(&scalar, type, weight, rows, cols), *ours = pack_int8(k, type, weight, rows, cols);
     float *want = calloc((size_t)(n * stride), sizeof *want), *got = calloc((size_t)(n * stride), sizeof *got);
-    BlockAct *acts = calloc((size_t)(cols / BLOCK), sizeof *acts);
+    BlockAct *acts = aligned_alloc(64, (size_t)((n + INT8_TOKENS_MOST) * blocks) * sizeof *acts);
+    memset(acts, 0, (size_t)((n + INT8_TOKENS_MOST) * blocks) * sizeof *acts);
+    for (int64_t i = 0; i < n; i++)
+        if (digits == 1)
+            scalar.act(x + i * cols, acts + i * blocks, cols);
+        else
+            scalar.digits(x + i * cols, acts + i * blocks, cols, digits);
     for (int add = 0; add < 2 && worst >= 0; add++) {
-        gemm_int8_multiply(scalar.int8, type, x, n, cols, theirs, rows, cols, false, want, stride, add);
-        gemm_int8_multiply(k->int8, type, x, n, cols, ours, rows, cols, false, got, stride, add);
+        gemm_int8_multiply(scalar.int8, type, digits, acts, n, theirs, 0, rows, cols, want, stride, add);
+        gemm_int8_multiply(k->int8, type, digits, acts, n, ours, 0, rows, cols, got, stride, add);
         for (int64_t i = 0; i < n * stride && worst >= 0; i++)
             if (!same_float(got[i], want[i]))
                 worst =
                     fail("%s, n %lld, rows %lld, cols %lld: %a at %lld, scalar %a", input_names[input], (long long)n,
                          (long long)rows, (long long)cols, (double)got[i], (long long)i, (double)want[i]);
         for (int64_t i = 0; i < n && !add && worst >= 0; i++) {
-            scalar.act(x + i * cols, acts, cols);
+            const BlockAct *in = acts + i * blocks;
             for (int64_t r = 0; r < rows && worst >= 0; r++) {
                 scalar.to_f32[type](weight + (size_t)r * row_bytes(type, cols), weights, cols);
                 double exact = 0, magnitude = 0;
                 for (int64_t c = 0; c < cols; c++) {
-                    double product = (double)weights[c] * acts[c / BLOCK].d * acts[c / BLOCK].q[c % BLOCK];
-                    exact += product;
-                    magnitude += fabs(product);
+                    double value = 0;
+                    for (int d = 0; d < digits; d++) {
+                        const BlockAct *digit = &in[c / BLOCK * digits + d];
+                        value += (double)digit->d * digit->q[c % BLOCK];
+                    }
+                    exact += (double)weights[c] * value;
+                    magnitude += fabs((double)weights[c] * value);
                 }
                 // With a minimum, d * code and m may cancel in a weight, but not in the two sums.
                 if (type == DT_Q4_1 || type == DT_Q5_1 || type == DT_Q4_K || type == DT_Q5_K) magnitude *= 64;
@@ -439,20 +509,24 @@ static double check_int8_of(const Kernels *k, DType type, int64_t n, int64_t row
     return worst;
 }
 
-static double check_int8(const Kernels *k, DType type) {
+static double check_int8_digits(const Kernels *k, DType type, int digits) {
     static const struct {
         int64_t n, rows, cols; // in super-blocks or single ones
     } shapes[] = {{1, 1, 1}, {6, 32, 3}, {4, 64, 1}, {13, 33, 2}, {17, 95, 5}, {2, 31, 9}};
     double worst = 0;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (Input input = 0; input < INPUTS; input++) {
-            double error =
-                check_int8_of(k, type, shapes[s].n, shapes[s].rows, shapes[s].cols * dtype_info(type)->block, input);
+            double error = check_int8_of(k, type, digits, shapes[s].n, shapes[s].rows,
+                                         shapes[s].cols * dtype_info(type)->block, input);
             if (error < 0) return error;
             worst = fmax(worst, error);
         }
     return worst;
 }
+
+static double check_int8(const Kernels *k, DType type) { return check_int8_digits(k, type, 1); }
+static double check_int8_two(const Kernels *k, DType type) { return check_int8_digits(k, type, 2); }
+static double check_int8_three(const Kernels *k, DType type) { return check_int8_digits(k, type, 3); }
 
 // A panel of repacked rows times a vector: the digits of the scalar set's integer matrix multiply.
 static double check_gemv(const Kernels *k, DType type) {
@@ -466,10 +540,10 @@ static double check_gemv(const Kernels *k, DType type) {
                 float want[GEMV_ROWS], got[GEMV_ROWS];
                 void *packed = pack_int8(&scalar, type, weight, rows, cols);
                 uint8_t *panel = malloc(gemv_panel_bytes(type, cols));
-                BlockAct *inputs = malloc((size_t)(cols / BLOCK) * sizeof *inputs);
-                gemm_int8_multiply(scalar.int8, type, x, 1, cols, packed, rows, cols, false, want, rows, false);
-                gemv_pack(type, weight, 0, rows, cols, panel);
+                BlockAct *inputs = aligned_alloc(64, (size_t)(cols / BLOCK) * sizeof *inputs);
                 k->act(x, inputs, cols);
+                gemm_int8_multiply(scalar.int8, type, 1, inputs, 1, packed, 0, rows, cols, want, rows, false);
+                gemv_pack(type, weight, 0, rows, cols, panel);
                 k->gemv[type](panel, cols / BLOCK, inputs, got);
                 bool same = true;
                 for (int64_t r = 0; r < rows; r++) same = same && same_float(got[r], want[r]);
@@ -484,8 +558,9 @@ static double check_gemv(const Kernels *k, DType type) {
 }
 
 static double (*const checks[KINDS])(const Kernels *, DType) = {
-    [TO_F32] = check_to_f32, [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32, [UNPACK] = check_unpack,
-    [INT8] = check_int8,     [GEMV] = check_gemv,         [ACT] = check_act,
+    [TO_F32] = check_to_f32, [FROM_F32] = check_from_f32, [DOT_F32] = check_dot_f32,       [UNPACK] = check_unpack,
+    [INT8] = check_int8,     [INT8_TWO] = check_int8_two, [INT8_THREE] = check_int8_three, [GEMV] = check_gemv,
+    [ACT] = check_act,       [DIGITS] = check_digits,
 };
 
 // ---- timing and the table
@@ -498,9 +573,12 @@ static Entry entry_of(const Kernels *k, Kind kind, DType type) {
     case FROM_F32: return (Entry)k->from_f32[type];
     case DOT_F32: return (Entry)k->dot_f32[type];
     case UNPACK: return (Entry)k->unpack[type];
-    case INT8: return (Entry)k->int8->tile[type];
+    case INT8:
+    case INT8_TWO:
+    case INT8_THREE: return (Entry)k->int8->tile[1 + kind - INT8][type];
     case GEMV: return (Entry)k->gemv[type];
-    default: return type == 0 ? (Entry)k->act : NULL; // one for all types
+    case ACT: return type == 0 ? (Entry)k->act : NULL; // one for all types
+    default: return type == 0 ? (Entry)k->digits : NULL;
     }
 }
 
@@ -513,7 +591,7 @@ static double timed_tokens[2];
 static void prepare_tile(const Kernels *k) {
     enum { COLS = 1024 };
     static uint8_t *zeros;
-    static BlockAct inputs[INT8_TOKENS_MOST * COLS / BLOCK];
+    static BlockAct inputs[INT8_TOKENS_MOST * ACT_DIGITS * COLS / BLOCK];
     static int16_t wide[INT8_TOKENS_MOST * COLS];
     if (!zeros) zeros = aligned_alloc(64, gemm_int8_bytes(INT8_ROWS, COLS));
     memset(zeros, 0, gemm_int8_bytes(INT8_ROWS, COLS));
@@ -539,13 +617,16 @@ static void run_once(const Kernels *k, Kind kind, DType type, const uint8_t *row
             sink = (float)u.codes[0];
         }
         break;
-    case INT8: k->int8->tile[type](&timed_tile[k == &scalar]); break;
+    case INT8:
+    case INT8_TWO:
+    case INT8_THREE: k->int8->tile[1 + kind - INT8][type](&timed_tile[k == &scalar]); break;
     case GEMV: {
         static BlockAct inputs[16];
         k->gemv[type](timed_tile[k == &scalar].weights, 16, inputs, out);
         break;
     }
-    default: k->act(x, act, TIMED); break;
+    case ACT: k->act(x, act, TIMED); break;
+    default: k->digits(x, act, TIMED, 3); break;
     }
 }
 
@@ -559,7 +640,7 @@ static double seconds_now(void) {
 static double time_of(const Kernels *k, Kind kind, DType type) {
     const uint8_t *row = random_row(type, TIMED, ORDINARY, 0);
     const float *x = random_x(TIMED);
-    static BlockAct act[TIMED / BLOCK];
+    static BlockAct act[TIMED / BLOCK * ACT_DIGITS];
     double best = INFINITY, start = seconds_now();
     prepare_tile(k);
     for (int runs = 0; runs < 3 || seconds_now() - start < 2e-3; runs++) {
@@ -567,7 +648,7 @@ static double time_of(const Kernels *k, Kind kind, DType type) {
         run_once(k, kind, type, row, x, act);
         best = fmin(best, seconds_now() - from);
     }
-    return kind == INT8 ? best / timed_tokens[k == &scalar] : best;
+    return kind >= INT8 && kind <= INT8_THREE ? best / timed_tokens[k == &scalar] : best;
 }
 
 typedef struct Set {
@@ -616,7 +697,7 @@ int main(int argc, char **argv) {
                     known = entry == entry_of(&tables[before], kind, type);
                 if (known) continue;
                 double error = checks[kind](&tables[s], type);
-                printf("%-8s %-7s %-14s ", kind_names[kind], kind == ACT ? "" : dtype_name(type), sets[s].name);
+                printf("%-8s %-7s %-14s ", kind_names[kind], kind >= ACT ? "" : dtype_name(type), sets[s].name);
                 if (error < 0)
                     printf("FAILED: %s\n", reason);
                 else if (timed)

@@ -253,7 +253,7 @@ static void linear_matches_definition(void **state) {
     float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(N * COLS, -1, 1),
           *bias = random_floats(ROWS, -1, 1);
     float *many = random_floats(N * ROWS, 0, 1), *one = random_floats(N * ROWS, 0, 1);
-    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS), NULL),
+    float *panel = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS, ACT_DIGITS), NULL),
           *sum = random_floats(N * ROWS, 0, 1);
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
         void *bytes;
@@ -363,7 +363,7 @@ static void integers_match_definition(void **state) {
     float *values = random_floats(ROWS * COLS, -1, 1), *x = random_floats(N * COLS, -1, 1);
     float *bias = random_floats(ROWS, -1, 1), *w = random_floats(ROWS * COLS, 0, 0);
     float *alone = random_floats(N * ROWS, 0, 1), *together = random_floats(USES * N * ROWS, 0, 1);
-    float *memory = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS), NULL);
+    float *memory = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(N, COLS, ACT_DIGITS), NULL);
     for (int fine = 0; fine < 2; fine++) {
         Tensor t[USES];
         Linear l[USES];
@@ -419,21 +419,25 @@ static void pairs_match_layers(void **state) {
     float *bias = random_floats(ROWS, -1, 1), *gate = random_floats(MOST * ROWS, 0, 0);
     float *up = random_floats(MOST * ROWS, 0, 0), *want = random_floats(MOST * OUT, 0, 1);
     float *got = random_floats(MOST * OUT, 0, 1);
-    void *memory = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(MOST, COLS), NULL), *bytes[3];
-    BlockAct *between = mem_alloc(1, linear_input_bytes(MOST, ROWS), NULL);
+    void *memory = mem_alloc(1, linear_panel_bytes(ROWS, COLS) + linear_input_bytes(MOST, COLS, ACT_DIGITS), NULL),
+         *bytes[3];
+    BlockAct *between = mem_alloc(1, linear_input_bytes(MOST, ROWS, ACT_DIGITS), NULL);
     assert_true(memory && between);
     Tensor t[3] = {matrix(DT_Q4_1, ROWS, COLS, values, &bytes[0]), matrix(DT_Q8_0, ROWS, COLS, values, &bytes[1]),
                    matrix(DT_Q4_0, OUT, ROWS, values, &bytes[2])};
     Linear l[3];
-    for (int i = 0; i < 3; i++) l[i] = (Linear){.weight = &t[i], .bias = i == 1 ? NULL : bias, .compute = COMPUTE_INT8};
-    assert_true(linear_pair_can(&l[0], &l[1], INT8_TOKENS_MOST) && linear_acts_can(&l[2]));
-    for (int64_t n = INT8_TOKENS_MOST; n <= MOST; n += 23) {
-        linear_apply_all((LinearUse[]){{&l[0], gate, false}, {&l[1], up, false}}, 2, x, n, memory);
-        vector_math()->silu(gate, up, n * ROWS);
-        linear_apply(&l[2], gate, n, want, false, memory);
-        linear_pair(&(LinearPair){&l[0], &l[1], gated, NULL}, x, n, between, memory);
-        linear_apply_acts(&l[2], between, n, got, false, memory);
-        assert_memory_equal(got, want, sizeof *got * (size_t)n * OUT);
+    for (Compute compute = 0; compute < COMPUTE_COUNT; compute++) {
+        if (compute == COMPUTE_F32 && !kernels_get()->exact) continue; // not in integers
+        for (int i = 0; i < 3; i++) l[i] = (Linear){.weight = &t[i], .bias = i == 1 ? NULL : bias, .compute = compute};
+        assert_true(linear_pair_can(&l[0], &l[1], &l[2], INT8_TOKENS_MOST));
+        for (int64_t n = INT8_TOKENS_MOST; n <= MOST; n += 23) {
+            linear_apply_all((LinearUse[]){{&l[0], gate, false}, {&l[1], up, false}}, 2, x, n, memory);
+            vector_math()->silu(gate, up, n * ROWS);
+            linear_apply(&l[2], gate, n, want, false, memory);
+            linear_pair(&(LinearPair){&l[0], &l[1], gated, NULL}, x, n, between, memory);
+            linear_apply_acts(&l[2], between, n, got, false, memory);
+            assert_memory_equal(got, want, sizeof *got * (size_t)n * OUT);
+        }
     }
     void *const owned[] = {values, x, bias, gate, up, want, got, memory, between, bytes[0], bytes[1], bytes[2]};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);

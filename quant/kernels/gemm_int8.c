@@ -7,16 +7,14 @@
 #include <string.h>
 
 enum {
-    INPUT_BYTES = 1 << 20,  // of rounded inputs at a time: about what stays in the L2 cache
-    INPUT_MOST = 2 << 20,   // ... of very wide ones: 32768 columns
-    WIDE_BYTES = 512 << 10, // of codes in 16 bits at a time: at least a tile's of 32768 columns
+    COLS_MOST = 32768,
+    WIDE_BYTES = 512 << 10, // of codes in 16 bits at a time: at least a tile's of so many columns
 };
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static Int8Type type_of(const GemmInt8 *gemm, DType type) {
-    Int8Type t = {gemm->layout[type], 1, false, 0};
+    Int8Type t = {.layout = gemm->layout[type], .halves = 1};
     switch (type) {
 #define CASE(name, dtype, block, groups, half_count, minimum, scales, unsigned_offset)                                 \
     case dtype:                                                                                                        \
@@ -30,10 +28,8 @@ static Int8Type type_of(const GemmInt8 *gemm, DType type) {
     return t;
 }
 
-static size_t input_bytes(int64_t cols) { return (size_t)(cols / BLOCK) * sizeof(BlockAct); }
-
-bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols) {
-    return gemm->tile[type] && input_bytes(cols) * 2 * INT8_TOKENS_MOST <= INPUT_MOST;
+bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols, int digits) {
+    return gemm->tile[digits][type] && cols <= COLS_MOST;
 }
 
 static size_t panel_bytes(Int8Type t, int64_t cols) { return (size_t)(cols / BLOCK) * int8_record(t); }
@@ -142,71 +138,51 @@ static void edge_tile(Int8TileFn tile, const Int8Tile *whole, int64_t n, int64_t
 }
 
 // `wide`: NULL, or n tokens and those beyond.
-static void multiply(const GemmInt8 *gemm, DType type, const BlockAct *x, const int16_t *wide, int64_t n,
+static void multiply(const GemmInt8 *gemm, DType type, int digits, const BlockAct *x, const int16_t *wide, int64_t n,
                      const uint8_t *packed, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
     const size_t panel = panel_bytes(type_of(gemm, type), cols);
     const int64_t tokens = gemm->tokens, groups = cols / BLOCK;
+    Int8TileFn multiply_tile = gemm->tile[digits][type];
     for (int64_t r = 0; r < rows; r += INT8_ROWS)
         for (int64_t i = 0; i < n; i += tokens) {
             Int8Tile tile = {
                 .weights = packed + (size_t)(r / INT8_LANES) * panel,
                 .panel = panel,
                 .groups = groups,
-                .inputs = x + i * groups,
+                .inputs = x + i * groups * digits,
                 .wide = wide ? wide + i * cols : NULL,
                 .y = y + i * y_stride + r,
                 .stride = y_stride,
                 .add = add,
             };
             if (n - i >= tokens && rows - r >= INT8_ROWS)
-                gemm->tile[type](&tile);
+                multiply_tile(&tile);
             else
-                edge_tile(gemm->tile[type], &tile, min(tokens, n - i), min(INT8_ROWS, rows - r));
+                edge_tile(multiply_tile, &tile, min(tokens, n - i), min(INT8_ROWS, rows - r));
         }
 }
 
-void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
-                             int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
+void gemm_int8_multiply(const GemmInt8 *gemm, DType type, int digits, const BlockAct *x, int64_t n, const void *packed,
+                        int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add) {
     const uint8_t *from = (const uint8_t *)packed + (size_t)(row / INT8_LANES) * panel_bytes(type_of(gemm, type), cols);
-    const int64_t groups = cols / BLOCK, tokens = gemm->tokens;
+    const int64_t blocks = cols / BLOCK * digits, tokens = gemm->tokens;
     if (gemm->layout[type] != INT8_WIDE) {
-        multiply(gemm, type, x, NULL, n, from, rows, cols, y, y_stride, add);
+        multiply(gemm, type, digits, x, NULL, n, from, rows, cols, y, y_stride, add);
         return;
     }
     int16_t *wide = scratch_get(SCRATCH_WIDE, WIDE_BYTES);
     const int64_t fit = WIDE_BYTES / ((int64_t)sizeof(int16_t) * cols) / tokens * tokens;
     for (int64_t first = 0; first < n; first += fit) {
         int64_t count = min(fit, n - first), whole = (count + tokens - 1) / tokens * tokens;
-        gemm->widen(x + first * groups, whole * groups, wide);
-        multiply(gemm, type, x + first * groups, wide, count, from, rows, cols, y + first * y_stride, y_stride, add);
+        gemm->widen(x + first * blocks, whole * (cols / BLOCK), digits, wide);
+        multiply(gemm, type, digits, x + first * blocks, wide, count, from, rows, cols, y + first * y_stride, y_stride,
+                 add);
     }
 }
 
-void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest) {
-    ActFn act = kernels_get()->act;
-    for (int64_t b = 0; b < n / BLOCK; b++) {
-        float left[BLOCK];
-        for (int i = 0; i < BLOCK; i++) left[i] = x[b * BLOCK + i] - acts[b].d * (float)acts[b].q[i];
-        act(left, rest + b, BLOCK);
-    }
-}
-
-void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
-                        const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
-                        bool add) {
-    BlockAct *acts = scratch_get(SCRATCH_ACTS, INPUT_MOST);
-    ActFn act = kernels_get()->act;
-    const int64_t groups = cols / BLOCK, fit = INPUT_BYTES / (int64_t)input_bytes(cols ? cols : BLOCK);
-    const int64_t most = max(fit - INT8_TOKENS_MOST, INT8_TOKENS_MOST) / gemm->tokens * gemm->tokens;
-    for (int64_t first = 0; first < n; first += most) {
-        int64_t count = min(most, n - first);
-        const float *from = x + first * x_stride;
-        float *to = y + first * y_stride;
-        for (int64_t i = 0; i < count; i++) act(from + i * x_stride, acts + i * groups, cols);
-        gemm_int8_multiply_acts(gemm, type, acts, count, packed, 0, rows, cols, to, y_stride, add);
-        if (!fine) continue;
-        for (int64_t i = 0; i < count; i++)
-            gemm_int8_rest(from + i * x_stride, acts + i * groups, cols, acts + i * groups);
-        gemm_int8_multiply_acts(gemm, type, acts, count, packed, 0, rows, cols, to, y_stride, true);
-    }
+void gemm_int8_round(const float *x, int64_t n, int digits, BlockAct *acts) {
+    if (digits == 1)
+        kernels_get()->act(x, acts, n);
+    else
+        kernels_get()->digits(x, acts, n, digits);
 }

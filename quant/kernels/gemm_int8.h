@@ -1,5 +1,8 @@
 // Matrix multiply of quantized weights with activations rounded to 8 bits, y = x W^T: integer dot products of 32 codes
-// by 32, or 16 by 16 where a scale has but 16 weights, each times both scales, summed in f32. Built as BLIS builds its
+// by 32, or 16 by 16 where a scale has but 16 weights, each times both scales, summed in f32. Activations of 2 or 3
+// digits (quant/blocks.h) are multiplied digit by digit, the sums of integers shifted together before they are scaled:
+// with 3, which is to 2^-23 of a block's largest, results are as near as those of f32 arithmetic, for weights' codes
+// are exact and sums are rounded once in 32 columns. Built as BLIS builds its
 // own (Van Zee & van de Geijn, ACM TOMS 41(3), 2015): weights are packed once into panels of INT8_ROWS rows, inputs
 // into the CPU's cache, and a micro-kernel makes INT8_ROWS results of a few inputs in registers.
 //
@@ -32,8 +35,8 @@ typedef struct Int8Tile {
     const uint8_t *weights; // two panels, `panel` bytes apart
     size_t panel;
     int64_t groups;
-    const BlockAct *inputs; // as many as the kernel's `tokens`, each of `groups`, one after the other
-    const int16_t *wide;    // with INT8_WIDE: the inputs' codes, 32 of each block
+    const BlockAct *inputs; // as many as the kernel's `tokens`, each of `groups` times the digits, one after the other
+    const int16_t *wide;    // with INT8_WIDE: the inputs' codes, 32 of each block, both digits together
     float *y;               // [tokens, INT8_ROWS], `stride` floats from row to row
     int64_t stride;
     bool add; // y += the result
@@ -45,12 +48,13 @@ typedef struct GemmInt8 {
     const char *name;
     int tokens; // of a tile; at most INT8_TOKENS_MOST
     Int8Layout layout[DT_COUNT];
-    Int8TileFn tile[DT_COUNT];                                       // NULL: the type has none
-    void (*widen)(const BlockAct *x, int64_t blocks, int16_t *wide); // where a layout is INT8_WIDE
+    Int8TileFn tile[ACT_DIGITS + 1][DT_COUNT]; // by the digits of inputs, from 1; NULL: there is none
+    // One or two digits into 16 bits, where a layout is INT8_WIDE.
+    void (*widen)(const BlockAct *x, int64_t blocks, int digits, int16_t *wide);
 } GemmInt8;
 
-// Whether weights of this type and width can be multiplied so: up to 32768 columns.
-bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols);
+// Whether weights of this type and width can be multiplied with inputs of so many digits: up to 32768 columns.
+bool gemm_int8_can(const GemmInt8 *gemm, DType type, int64_t cols, int digits);
 
 // Bytes of a packed weight of any type, 64-byte aligned; rows, cols > 0, cols a multiple of 32.
 size_t gemm_int8_bytes(int64_t rows, int64_t cols);
@@ -60,23 +64,16 @@ size_t gemm_int8_bytes(int64_t rows, int64_t cols);
 void gemm_int8_pack(const GemmInt8 *gemm, DType type, const uint8_t *weight, int64_t row, int64_t rows, int64_t cols,
                     void *packed);
 
+// Rounds x [n], n a multiple of 32: to 8 bits or to 2 or 3 digits, so many blocks for every 32.
+void gemm_int8_round(const float *x, int64_t n, int digits, BlockAct *acts);
+
 // y [n, rows] = x [n, cols] W^T, or with `add` y += that, for rows row .. row + rows - 1 of a packed weight, row being
-// a multiple of INT8_ROWS; y_stride is in floats. `x` is rounded already (kernels.h, ActFn): cols / 32 blocks a token,
-// and readable for INT8_TOKENS_MOST - 1 tokens beyond n, whatever stands there. One thread; others may multiply with
-// the same. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do all results of
-// that row.
-void gemm_int8_multiply_acts(const GemmInt8 *gemm, DType type, const BlockAct *x, int64_t n, const void *packed,
-                             int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
-
-// What rounding x [n] to `acts` left, rounded itself: x is acts + rest to 15 bits. `rest` may be `acts`; n a multiple
-// of 32.
-void gemm_int8_rest(const float *x, const BlockAct *acts, int64_t n, BlockAct *rest);
-
-// The same from x [n, cols] in f32, x_stride floats from row to row, which is rounded in two MiB that the calling
-// thread keeps; with `fine`, to 15 bits, which takes twice as long.
-void gemm_int8_multiply(const GemmInt8 *gemm, DType type, const float *x, int64_t n, int64_t x_stride,
-                        const void *packed, int64_t rows, int64_t cols, bool fine, float *y, int64_t y_stride,
-                        bool add);
+// a multiple of INT8_ROWS; y_stride is in floats. `x` is rounded already: cols / 32 * digits blocks a token, and
+// readable for INT8_TOKENS_MOST - 1 tokens beyond n, whatever stands there. One thread; others may multiply with the
+// same. A row of y depends on its row of x alone. Where a block of x holds NaN or infinity, so do all results of that
+// row.
+void gemm_int8_multiply(const GemmInt8 *gemm, DType type, int digits, const BlockAct *x, int64_t n, const void *packed,
+                        int64_t row, int64_t rows, int64_t cols, float *y, int64_t y_stride, bool add);
 
 extern const GemmInt8 gemm_int8_scalar;
 #if defined(__x86_64__)

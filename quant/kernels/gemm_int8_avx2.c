@@ -19,22 +19,32 @@ INLINE __m256i in_order(__m256i v) {
 
 INLINE __m256i widened(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
-// The integer sums of half h of a group, or of all of it: 16 rows, whose record starts at w, by the inputs x, which are
-// `groups` apart.
+// The integer sums of half h of a group, or of all of it: 16 rows, whose record starts at w, by the inputs.
 typedef void (*DotsFn)(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
                        __m256i dots[PARTS][TOKENS]);
 
-INLINE void starts(Int8Type t, const Int8Tile *a, int64_t g, int h, __m256i dots[PARTS][TOKENS]) {
+// A digit of a group of the first input, and how far it is to that of the next input.
+INLINE const BlockAct *digit_of(Int8Type t, const Int8Tile *a, int64_t g, int digit) {
+    return a->inputs + g * t.digits + digit;
+}
+INLINE int64_t step_of(Int8Type t, const Int8Tile *a) { return a->groups * t.digits; }
+
+// What sums start at; with a second digit, it is added to those of the first, which are worth 256 times as much.
+INLINE void start(Int8Type t, const Int8Tile *a, int64_t g, int h, int digit, __m256i dots[PARTS][TOKENS]) {
+    const BlockAct *x = digit_of(t, a, g, digit);
     UNROLL
-    for (int i = 0; i < TOKENS; i++)
-        dots[0][i] = dots[1][i] = _mm256_set1_epi32(a->inputs[i * a->groups + g].starts[act_start(t.offset, h)]);
+    for (int i = 0; i < TOKENS; i++) {
+        __m256i from =
+            t.offset ? _mm256_set1_epi32(x[i * step_of(t, a)].starts[act_start(t.offset, h)]) : _mm256_setzero_si256();
+        UNROLL
+        for (int p = 0; p < PARTS; p++)
+            dots[p][i] = digit ? _mm256_add_epi32(_mm256_slli_epi32(dots[p][i], 8), from) : from;
+    }
 }
 
-INLINE void narrow_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
-                        __m256i dots[PARTS][TOKENS]) {
-    const BlockAct *x = a->inputs + g;
+INLINE void add_narrow_dots(Int8Type t, int depth, const uint8_t *w, const BlockAct *x, int64_t step, int h,
+                            __m256i dots[PARTS][TOKENS]) {
     const int steps = 8 / t.halves, first = h * steps, run = depth < steps ? depth : steps;
-    starts(t, a, g, h, dots);
     UNROLL
     for (int k = first; k < first + steps; k += run) {
         __m256i pairs[PARTS][TOKENS];
@@ -43,7 +53,7 @@ INLINE void narrow_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile 
             __m256i codes[PARTS] = {load(w + 64 * (k + more)), load(w + 64 * (k + more) + 32)};
             UNROLL
             for (int i = 0; i < TOKENS; i++) {
-                __m256i four = four_of(x + i * a->groups, k + more);
+                __m256i four = four_of(x + i * step, k + more);
                 UNROLL
                 for (int p = 0; p < PARTS; p++) {
                     __m256i sums = _mm256_maddubs_epi16(codes[p], four);
@@ -57,11 +67,25 @@ INLINE void narrow_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile 
     }
 }
 
-static void widen(const BlockAct *x, int64_t blocks, int16_t *wide) {
-    for (int64_t b = 0; b < blocks; b++, wide += BLOCK)
+INLINE void narrow_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
+                        __m256i dots[PARTS][TOKENS]) {
+    UNROLL
+    for (int digit = 0; digit < t.digits; digit++) {
+        start(t, a, g, h, digit, dots);
+        add_narrow_dots(t, depth, w, digit_of(t, a, g, digit), step_of(t, a), h, dots);
+    }
+}
+
+INLINE __m256i sixteen_codes(const BlockAct *x, int half) {
+    return _mm256_cvtepi8_epi16(_mm_load_si128((const void *)(x->q + 16 * half)));
+}
+
+static void widen(const BlockAct *x, int64_t blocks, int digits, int16_t *wide) {
+    for (int64_t b = 0; b < blocks; b++, wide += BLOCK, x += digits)
         for (int half = 0; half < 2; half++) {
-            __m128i bytes = _mm_load_si128((const void *)(x[b].q + 16 * half));
-            _mm256_store_si256((void *)(wide + 16 * half), _mm256_cvtepi8_epi16(bytes));
+            __m256i codes = sixteen_codes(x, half);
+            if (digits == 2) codes = _mm256_add_epi16(_mm256_slli_epi16(codes, 8), sixteen_codes(x + 1, half));
+            _mm256_store_si256((void *)(wide + 16 * half), codes);
         }
 }
 
@@ -90,7 +114,7 @@ INLINE void strip(Int8Type t, int depth, DotsFn dots_of, const Int8Tile *a, cons
     __m256 sums[PARTS][TOKENS];
     for (int i = 0; i < TOKENS; i++) sums[0][i] = sums[1][i] = _mm256_setzero_ps();
     for (int64_t g = 0; g < a->groups; g++, w += int8_record(t)) {
-        const BlockAct *x = a->inputs + g;
+        const BlockAct *x = digit_of(t, a, g, 0), *last = digit_of(t, a, g, t.digits - 1);
         UNROLL
         for (int h = 0; h < t.halves; h++) {
             __m256i dots[PARTS][TOKENS];
@@ -99,7 +123,7 @@ INLINE void strip(Int8Type t, int depth, DotsFn dots_of, const Int8Tile *a, cons
             __m256 d0 = load_floats(scales), d1 = load_floats(scales + 32);
             UNROLL
             for (int i = 0; i < TOKENS; i++) {
-                __m256 d = _mm256_set1_ps(x[i * a->groups].d);
+                __m256 d = _mm256_set1_ps(last[i * step_of(t, a)].d);
                 sums[0][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[0][i]), _mm256_mul_ps(d0, d), sums[0][i]);
                 sums[1][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[1][i]), _mm256_mul_ps(d1, d), sums[1][i]);
             }
@@ -108,7 +132,7 @@ INLINE void strip(Int8Type t, int depth, DotsFn dots_of, const Int8Tile *a, cons
         __m256 m0 = load_floats(w + int8_min_at(t)), m1 = load_floats(w + int8_min_at(t) + 32);
         UNROLL
         for (int i = 0; i < TOKENS; i++) {
-            __m256 sum = _mm256_set1_ps(x[i * a->groups].sum);
+            __m256 sum = _mm256_set1_ps(x[i * step_of(t, a)].sum);
             sums[0][i] = _mm256_fmadd_ps(m0, sum, sums[0][i]);
             sums[1][i] = _mm256_fmadd_ps(m1, sum, sums[1][i]);
         }
@@ -138,48 +162,73 @@ enum {
     AVX2_TYPES(ENUM)
 };
 
-#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
-    static void tile_##name(const Int8Tile *a) {                                                                       \
+#define DEFINE_TILE(name, halves, min, offset, digits)                                                                 \
+    static void tile##digits##_##name(const Int8Tile *a) {                                                             \
         const Int8Layout layout = (Int8Layout)layout_of_##name;                                                        \
         if (layout == INT8_WIDE)                                                                                       \
-            tile((Int8Type){layout, halves, min, 0}, 0, wide_dots, a);                                                 \
+            tile((Int8Type){layout, halves, min, 0, digits, false}, 0, wide_dots, a);                                  \
         else                                                                                                           \
-            tile((Int8Type){layout, halves, min, offset}, depth_of_##name, narrow_dots, a);                            \
+            tile((Int8Type){layout, halves, min, offset, digits, false}, depth_of_##name, narrow_dots, a);             \
     }
+#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
+    DEFINE_TILE(name, halves, min, offset, 1)                                                                          \
+    DEFINE_TILE(name, halves, min, offset, 2)
 BLOCK_TYPES(DEFINE_TILES)
 
-#define TILE(name, type, ...)   [type] = tile_##name,
+#define TILE1(name, type, ...)  [type] = tile1_##name,
+#define TILE2(name, type, ...)  [type] = tile2_##name,
 #define LAYOUT(name, type, ...) [type] = (Int8Layout)layout_of_##name,
 const GemmInt8 gemm_int8_avx2 = {
-    .name = "avx2", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}, .widen = widen};
+    .name = "avx2",
+    .tokens = TOKENS,
+    .layout = {BLOCK_TYPES(LAYOUT)},
+    .tile = {[1] = {BLOCK_TYPES(TILE1)}, [2] = {BLOCK_TYPES(TILE2)}},
+    .widen = widen,
+};
 
 // ---- AVX_VNNI: VNNI's instruction on 256 bits, for CPUs that have it without AVX-512.
 
 #define AVX_VNNI __attribute__((target("avxvnni")))
 
-AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
-                               __m256i dots[PARTS][TOKENS]) {
-    (void)depth;
-    starts(t, a, g, h, dots);
+AVX_VNNI INLINE void add_vnni_dots(Int8Type t, const uint8_t *w, const BlockAct *x, int64_t step, int h,
+                                   __m256i dots[PARTS][TOKENS]) {
     UNROLL
     for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
         __m256i codes[PARTS] = {load(w + 64 * k), load(w + 64 * k + 32)};
         UNROLL
         for (int i = 0; i < TOKENS; i++) {
-            __m256i four = four_of(a->inputs + i * a->groups + g, k);
+            __m256i four = four_of(x + i * step, k);
             UNROLL
             for (int p = 0; p < PARTS; p++) dots[p][i] = _mm256_dpbusd_avx_epi32(dots[p][i], codes[p], four);
         }
     }
 }
 
-#define DEFINE_VNNI(name, type, block, groups, halves, min, scales, offset)                                            \
-    AVX_VNNI static void tile_vnni_##name(const Int8Tile *a) {                                                         \
-        tile((Int8Type){INT8_UNSIGNED, halves, min, offset}, 0, vnni_dots, a);                                         \
+AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const Int8Tile *a, int64_t g, int h,
+                               __m256i dots[PARTS][TOKENS]) {
+    (void)depth;
+    UNROLL
+    for (int digit = 0; digit < t.digits; digit++) {
+        start(t, a, g, h, digit, dots);
+        add_vnni_dots(t, w, digit_of(t, a, g, digit), step_of(t, a), h, dots);
     }
-BLOCK_TYPES(DEFINE_VNNI)
+}
 
-#define TILE_VNNI(name, type, ...)   [type] = tile_vnni_##name,
+#define DEFINE_VNNI(name, halves, min, offset, digits)                                                                 \
+    AVX_VNNI static void vnni##digits##_##name(const Int8Tile *a) {                                                    \
+        tile((Int8Type){INT8_UNSIGNED, halves, min, offset, digits, false}, 0, vnni_dots, a);                          \
+    }
+#define DEFINE_VNNIS(name, type, block, groups, halves, min, scales, offset)                                           \
+    DEFINE_VNNI(name, halves, min, offset, 1)                                                                          \
+    DEFINE_VNNI(name, halves, min, offset, 2)
+BLOCK_TYPES(DEFINE_VNNIS)
+
+#define VNNI1(name, type, ...)       [type] = vnni1_##name,
+#define VNNI2(name, type, ...)       [type] = vnni2_##name,
 #define LAYOUT_VNNI(name, type, ...) [type] = INT8_UNSIGNED,
 const GemmInt8 gemm_int8_avx_vnni = {
-    .name = "avx vnni", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT_VNNI)}, .tile = {BLOCK_TYPES(TILE_VNNI)}};
+    .name = "avx vnni",
+    .tokens = TOKENS,
+    .layout = {BLOCK_TYPES(LAYOUT_VNNI)},
+    .tile = {[1] = {BLOCK_TYPES(VNNI1)}, [2] = {BLOCK_TYPES(VNNI2)}},
+};

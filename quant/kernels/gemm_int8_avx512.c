@@ -7,11 +7,73 @@
 
 enum { TOKENS = 6, PANELS = INT8_ROWS / INT8_LANES };
 
+// One step of what a tile does ends before the next begins: GCC would load ahead until sums leave the registers.
+#define STEP_ENDS __asm__ volatile("" ::: "memory")
+
+// dots += codes by one digit of the inputs: half h of a group; x are `step` blocks apart.
+VNNI INLINE void add_dots(Int8Type t, __m512i dots[PANELS][TOKENS], const uint8_t *w, size_t panel, const BlockAct *x,
+                          int64_t step, int h) {
+    UNROLL
+    for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
+        __m512i w0 = _mm512_load_si512(w + 64 * k), w1 = _mm512_load_si512(w + panel + 64 * k);
+        UNROLL
+        for (int i = 0; i < TOKENS; i++) {
+            __m512i four = _mm512_set1_epi32(int8_four(x[i * step].q + 4 * k));
+            dots[0][i] = _mm512_dpbusd_epi32(dots[0][i], w0, four);
+            dots[1][i] = _mm512_dpbusd_epi32(dots[1][i], w1, four);
+        }
+    }
+    STEP_ENDS;
+}
+
+// What dots start at: where they are `shifted` they are one digit already, and worth 256 times as much.
+VNNI INLINE void start_dots(Int8Type t, __m512i dots[PANELS][TOKENS], const BlockAct *x, int64_t step, int h,
+                            bool shifted) {
+    STEP_ENDS;
+    UNROLL
+    for (int i = 0; i < TOKENS; i++) {
+        __m512i start =
+            t.offset ? _mm512_set1_epi32(x[i * step].starts[act_start(t.offset, h)]) : _mm512_setzero_si512();
+        UNROLL
+        for (int p = 0; p < PANELS; p++)
+            dots[p][i] = shifted ? _mm512_add_epi32(_mm512_slli_epi32(dots[p][i], 8), start) : start;
+    }
+}
+
+// sums += dots * d * the inputs' scales. Where those are powers of two, their exponents are added, which other units do
+// than multiply.
+VNNI INLINE void add_scaled(Int8Type t, __m512 sums[PANELS][TOKENS], __m512i dots[PANELS][TOKENS],
+                            const uint8_t *scales, size_t panel, const BlockAct *x, int64_t step) {
+    const __m512 d[PANELS] = {_mm512_load_ps(scales), _mm512_load_ps(scales + panel)};
+    UNROLL
+    for (int i = 0; i < TOKENS; i++) {
+        __m512 by = _mm512_set1_ps(t.digits > 1 ? x[i * step].exponent : x[i * step].d);
+        UNROLL
+        for (int p = 0; p < PANELS; p++) {
+            __m512 scale = t.digits > 1 ? _mm512_scalef_ps(d[p], by) : _mm512_mul_ps(d[p], by);
+            sums[p][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[p][i]), scale, sums[p][i]);
+        }
+    }
+}
+
+VNNI INLINE void shift(__m512i dots[PANELS][TOKENS]) {
+    UNROLL
+    for (int p = 0; p < PANELS; p++) UNROLL
+    for (int i = 0; i < TOKENS; i++) dots[p][i] = _mm512_slli_epi32(dots[p][i], 8);
+}
+
+VNNI INLINE void clear(__m512i dots[PANELS][TOKENS]) {
+    UNROLL
+    for (int p = 0; p < PANELS; p++) UNROLL
+    for (int i = 0; i < TOKENS; i++) dots[p][i] = _mm512_setzero_si512();
+}
+
 VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     const uint8_t *w = a->weights;
     const BlockAct *x = a->inputs;
     const size_t panel = a->panel;
-    const int64_t groups = a->groups;
+    const int64_t groups = a->groups, step = groups * t.digits;
+    const int last = t.digits - 1;
     __m512 sums[PANELS][TOKENS];
     UNROLL
     for (int i = 0; i < TOKENS; i++) UNROLL
@@ -19,36 +81,32 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     UNROLL
     for (int p = 0; p < PANELS; p++) UNROLL
     for (int i = 0; i < TOKENS; i++) sums[p][i] = _mm512_setzero_ps();
-    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
+    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x += t.digits) {
         for (int h = 0; h < t.halves; h++) {
-            __m512i dots[PANELS][TOKENS];
-            UNROLL
-            for (int i = 0; i < TOKENS; i++)
-                dots[0][i] = dots[1][i] = _mm512_set1_epi32(x[i * groups].starts[act_start(t.offset, h)]);
-            UNROLL
-            for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
-                __m512i w0 = _mm512_load_si512(w + 64 * k), w1 = _mm512_load_si512(w + panel + 64 * k);
-                UNROLL
-                for (int i = 0; i < TOKENS; i++) {
-                    __m512i four = _mm512_set1_epi32(int8_four(x[i * groups].q + 4 * k));
-                    dots[0][i] = _mm512_dpbusd_epi32(dots[0][i], w0, four);
-                    dots[1][i] = _mm512_dpbusd_epi32(dots[1][i], w1, four);
-                }
-            }
             const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes();
-            __m512 d0 = _mm512_load_ps(scales), d1 = _mm512_load_ps(scales + panel);
-            UNROLL
-            for (int i = 0; i < TOKENS; i++) {
-                __m512 d = _mm512_set1_ps(x[i * groups].d);
-                sums[0][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[0][i]), _mm512_mul_ps(d0, d), sums[0][i]);
-                sums[1][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[1][i]), _mm512_mul_ps(d1, d), sums[1][i]);
+            __m512i dots[PANELS][TOKENS];
+            start_dots(t, dots, x, step, h, false);
+            add_dots(t, dots, w, panel, x, step, h);
+            if (last == 2) {
+                if (int8_at_once(t)) {
+                    shift(dots);
+                } else {
+                    add_scaled(t, sums, dots, scales, panel, x, step);
+                    clear(dots);
+                }
+                add_dots(t, dots, w, panel, x + 1, step, h);
             }
+            if (last > 0) {
+                start_dots(t, dots, x + last, step, h, true);
+                add_dots(t, dots, w, panel, x + last, step, h);
+            }
+            add_scaled(t, sums, dots, scales, panel, x + last, step);
         }
         if (!t.min) continue;
         __m512 m0 = _mm512_load_ps(w + int8_min_at(t)), m1 = _mm512_load_ps(w + panel + int8_min_at(t));
         UNROLL
         for (int i = 0; i < TOKENS; i++) {
-            __m512 sum = _mm512_set1_ps(x[i * groups].sum);
+            __m512 sum = _mm512_set1_ps(x[i * step].sum);
             sums[0][i] = _mm512_fmadd_ps(m0, sum, sums[0][i]);
             sums[1][i] = _mm512_fmadd_ps(m1, sum, sums[1][i]);
         }
@@ -61,11 +119,23 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     }
 }
 
+#define DEFINE_TILE(name, halves, min, offset, digits)                                                                 \
+    VNNI static void tile##digits##_##name(const Int8Tile *a) {                                                        \
+        tile((Int8Type){INT8_UNSIGNED, halves, min, offset, digits, offset == 8}, a);                                  \
+    }
 #define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
-    VNNI static void tile_##name(const Int8Tile *a) { tile((Int8Type){INT8_UNSIGNED, halves, min, offset}, a); }
+    DEFINE_TILE(name, halves, min, offset, 1)                                                                          \
+    DEFINE_TILE(name, halves, min, offset, 2)                                                                          \
+    DEFINE_TILE(name, halves, min, offset, 3)
 BLOCK_TYPES(DEFINE_TILES)
 
-#define TILE(name, type, ...)   [type] = tile_##name,
+#define TILE1(name, type, ...)  [type] = tile1_##name,
+#define TILE2(name, type, ...)  [type] = tile2_##name,
+#define TILE3(name, type, ...)  [type] = tile3_##name,
 #define LAYOUT(name, type, ...) [type] = INT8_UNSIGNED,
 const GemmInt8 gemm_int8_avx512_vnni = {
-    .name = "avx512 vnni", .tokens = TOKENS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};
+    .name = "avx512 vnni",
+    .tokens = TOKENS,
+    .layout = {BLOCK_TYPES(LAYOUT)},
+    .tile = {[1] = {BLOCK_TYPES(TILE1)}, [2] = {BLOCK_TYPES(TILE2)}, [3] = {BLOCK_TYPES(TILE3)}},
+};

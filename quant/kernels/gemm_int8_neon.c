@@ -39,39 +39,51 @@ INLINE float32x4_t floats_at(const uint8_t *at) { return vld1q_f32((const float 
 
 // ---- several inputs (quant/kernels/gemm_int8.h)
 
+// dots += half h of a group by one digit of the inputs, which are `step` blocks apart.
+INLINE void add_dots(Int8Type t, DotFn dot, int32x4_t dots[FOURS][TOKENS], const uint8_t *w, const BlockAct *x,
+                     int64_t step, int h) {
+    for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
+        int8x16_t in[TOKENS];
+        UNROLL
+        for (int i = 0; i < TOKENS; i++) in[i] = four_of(x[i * step].q + 4 * k);
+        UNROLL
+        for (int f = 0; f < FOURS; f++) {
+            int8x16_t codes = vld1q_s8((const int8_t *)w + 64 * k + 16 * f);
+            UNROLL
+            for (int i = 0; i < TOKENS; i++) dots[f][i] = dot(dots[f][i], codes, in[i]);
+        }
+    }
+}
+
 INLINE void panel_tile(Int8Type t, DotFn dot, const Int8Tile *a, const uint8_t *w, float *y) {
     const BlockAct *x = a->inputs;
-    const int64_t groups = a->groups;
+    const int64_t step = a->groups * t.digits;
     float32x4_t sums[FOURS][TOKENS];
     for (int f = 0; f < FOURS; f++)
         for (int i = 0; i < TOKENS; i++) sums[f][i] = vdupq_n_f32(0);
-    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
+    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += t.digits) {
         for (int h = 0; h < t.halves; h++) {
             int32x4_t dots[FOURS][TOKENS];
             for (int f = 0; f < FOURS; f++)
                 for (int i = 0; i < TOKENS; i++) dots[f][i] = vdupq_n_s32(0);
-            for (int k = h * 8 / t.halves; k < (h + 1) * 8 / t.halves; k++) {
-                int8x16_t in[TOKENS];
-                UNROLL
-                for (int i = 0; i < TOKENS; i++) in[i] = four_of(x[i * groups].q + 4 * k);
-                UNROLL
-                for (int f = 0; f < FOURS; f++) {
-                    int8x16_t codes = vld1q_s8((const int8_t *)w + 64 * k + 16 * f);
-                    UNROLL
-                    for (int i = 0; i < TOKENS; i++) dots[f][i] = dot(dots[f][i], codes, in[i]);
-                }
+            add_dots(t, dot, dots, w, x, step, h);
+            if (t.digits == 2) {
+                for (int f = 0; f < FOURS; f++)
+                    for (int i = 0; i < TOKENS; i++) dots[f][i] = vshlq_n_s32(dots[f][i], 8);
+                add_dots(t, dot, dots, w, x + 1, step, h);
             }
             UNROLL
             for (int f = 0; f < FOURS; f++) {
                 float32x4_t d = floats_at(w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 16 * f);
                 UNROLL
                 for (int i = 0; i < TOKENS; i++)
-                    sums[f][i] = vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]), vmulq_n_f32(d, x[i * groups].d));
+                    sums[f][i] =
+                        vfmaq_f32(sums[f][i], vcvtq_f32_s32(dots[f][i]), vmulq_n_f32(d, x[t.digits - 1 + i * step].d));
             }
         }
         for (int f = 0; t.min && f < FOURS; f++) {
             float32x4_t m = floats_at(w + int8_min_at(t) + 16 * f);
-            for (int i = 0; i < TOKENS; i++) sums[f][i] = vfmaq_n_f32(sums[f][i], m, x[i * groups].sum);
+            for (int i = 0; i < TOKENS; i++) sums[f][i] = vfmaq_n_f32(sums[f][i], m, x[i * step].sum);
         }
     }
     for (int i = 0; i < TOKENS; i++)
@@ -105,40 +117,52 @@ INLINE void store(bool add, float *to, float32x2_t low, float32x2_t high) {
     vst1q_f32(to, add ? vaddq_f32(vld1q_f32(to), sum) : sum);
 }
 
+I8MM INLINE void add_pair_dots(Int8Type t, int32x4_t dots[ROW_PAIRS][INPUT_PAIRS], const uint8_t *w, int row,
+                               const BlockAct *x, int64_t step, int h) {
+    // A loop indeed: unrolled, GCC loads so much ahead that sums leave the registers.
+    for (int k = h * 4 / t.halves; k < (h + 1) * 4 / t.halves; k++) {
+        int8x16_t in[INPUT_PAIRS];
+        UNROLL
+        for (int i = 0; i < INPUT_PAIRS; i++) {
+            const BlockAct *two = x + 2 * i * step;
+            in[i] = vcombine_s8(vld1_s8(two->q + 8 * k), vld1_s8(two[step].q + 8 * k));
+        }
+        UNROLL
+        for (int r = 0; r < ROW_PAIRS; r++) {
+            int8x16_t codes = vld1q_s8((const int8_t *)w + 128 * k + 8 * row + 16 * r);
+            UNROLL
+            for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vmmlaq_s32(dots[r][i], in[i], codes);
+        }
+    }
+}
+
 // Rows row .. row + 7 of a panel.
 I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int row, float *y) {
     const BlockAct *x = a->inputs;
-    const int64_t groups = a->groups;
+    const int64_t step = a->groups * t.digits;
     float32x4_t sums[ROW_PAIRS][INPUT_PAIRS];
     UNROLL
     for (int r = 0; r < ROW_PAIRS; r++) UNROLL
     for (int i = 0; i < INPUT_PAIRS; i++) sums[r][i] = vdupq_n_f32(0);
-    for (int64_t g = 0; g < groups; g++, w += int8_record(t), x++) {
+    for (int64_t g = 0; g < a->groups; g++, w += int8_record(t), x += t.digits) {
         UNROLL
         for (int h = 0; h < t.halves; h++) {
             int32x4_t dots[ROW_PAIRS][INPUT_PAIRS];
             UNROLL
             for (int r = 0; r < ROW_PAIRS; r++) UNROLL
             for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vdupq_n_s32(0);
-            // A loop indeed: unrolled, GCC loads so much ahead that sums leave the registers.
-            for (int k = h * 4 / t.halves; k < (h + 1) * 4 / t.halves; k++) {
-                int8x16_t in[INPUT_PAIRS];
+            add_pair_dots(t, dots, w, row, x, step, h);
+            if (t.digits == 2) {
                 UNROLL
-                for (int i = 0; i < INPUT_PAIRS; i++) {
-                    const BlockAct *two = x + 2 * i * groups;
-                    in[i] = vcombine_s8(vld1_s8(two->q + 8 * k), vld1_s8(two[groups].q + 8 * k));
-                }
-                UNROLL
-                for (int r = 0; r < ROW_PAIRS; r++) {
-                    int8x16_t codes = vld1q_s8((const int8_t *)w + 128 * k + 8 * row + 16 * r);
-                    UNROLL
-                    for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vmmlaq_s32(dots[r][i], in[i], codes);
-                }
+                for (int r = 0; r < ROW_PAIRS; r++) UNROLL
+                for (int i = 0; i < INPUT_PAIRS; i++) dots[r][i] = vshlq_n_s32(dots[r][i], 8);
+                add_pair_dots(t, dots, w, row, x + 1, step, h);
             }
+            const BlockAct *last = x + t.digits - 1;
             const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes() + 4 * row;
             UNROLL
             for (int i = 0; i < INPUT_PAIRS; i++) {
-                float32x4_t d = of_inputs(x[2 * i * groups].d, x[(2 * i + 1) * groups].d);
+                float32x4_t d = of_inputs(last[2 * i * step].d, last[(2 * i + 1) * step].d);
                 UNROLL
                 for (int r = 0; r < ROW_PAIRS; r++)
                     sums[r][i] =
@@ -148,7 +172,7 @@ I8MM INLINE void strip_tile(Int8Type t, const Int8Tile *a, const uint8_t *w, int
         if (!t.min) continue;
         UNROLL
         for (int i = 0; i < INPUT_PAIRS; i++) {
-            float32x4_t sum = of_inputs(x[2 * i * groups].sum, x[(2 * i + 1) * groups].sum);
+            float32x4_t sum = of_inputs(x[2 * i * step].sum, x[(2 * i + 1) * step].sum);
             UNROLL
             for (int r = 0; r < ROW_PAIRS; r++)
                 sums[r][i] = vfmaq_f32(sums[r][i], of_rows(w + int8_min_at(t) + 4 * row + 8 * r), sum);
@@ -220,10 +244,20 @@ INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t gro
 
 // ---- the tables
 
-#define TILE(name, type, ...) [type] = TILE_OF(name),
+#define TILE1(name, type, ...) [type] = TILE_OF(1, name),
+#define TILE2(name, type, ...) [type] = TILE_OF(2, name),
+#define TILES                                                                                                          \
+    {                                                                                                                  \
+        [1] = {BLOCK_TYPES(TILE1)}, [2] = { BLOCK_TYPES(TILE2) }                                                       \
+    }
 
 #define DEFINE_WIDE(name, type, block, groups, halves, min, ...)                                                       \
-    static void tile_wide_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_wide, a); }
+    static void wide1_##name(const Int8Tile *a) {                                                                      \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, 1, false}, dot_wide, a);                                          \
+    }                                                                                                                  \
+    static void wide2_##name(const Int8Tile *a) {                                                                      \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, 2, false}, dot_wide, a);                                          \
+    }
 #define DEFINE_GEMV_WIDE(name, type, ...)                                                                              \
     static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {        \
         panel_times((GemvType){__VA_ARGS__}, dot_wide, panel, groups, x, y);                                           \
@@ -231,16 +265,19 @@ INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t gro
 BLOCK_TYPES(DEFINE_WIDE)
 GEMV_TYPES(DEFINE_GEMV_WIDE)
 
-#define TILE_OF(name) tile_wide_##name
-static const GemmInt8 wide = {.name = "neon", .tokens = TOKENS, .tile = {BLOCK_TYPES(TILE)}};
+#define TILE_OF(digits, name) wide##digits##_##name
+static const GemmInt8 wide = {.name = "neon", .tokens = TOKENS, .tile = TILES};
 #undef TILE_OF
 
 #if defined(DOTPROD)
 DOTPROD INLINE int32x4_t dot_sdot(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
 
 #define DEFINE_SDOT(name, type, block, groups, halves, min, ...)                                                       \
-    DOTPROD static void tile_sdot_##name(const Int8Tile *a) {                                                          \
-        tile((Int8Type){INT8_SIGNED, halves, min, 0}, dot_sdot, a);                                                    \
+    DOTPROD static void sdot1_##name(const Int8Tile *a) {                                                              \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, 1, false}, dot_sdot, a);                                          \
+    }                                                                                                                  \
+    DOTPROD static void sdot2_##name(const Int8Tile *a) {                                                              \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, 2, false}, dot_sdot, a);                                          \
     }
 #define DEFINE_GEMV_SDOT(name, type, ...)                                                                              \
     DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const BlockAct *x,                      \
@@ -250,20 +287,25 @@ DOTPROD INLINE int32x4_t dot_sdot(int32x4_t sum, int8x16_t a, int8x16_t b) { ret
 BLOCK_TYPES(DEFINE_SDOT)
 GEMV_TYPES(DEFINE_GEMV_SDOT)
 
-#define TILE_OF(name) tile_sdot_##name
-static const GemmInt8 sdot = {.name = "neon dotprod", .tokens = TOKENS, .tile = {BLOCK_TYPES(TILE)}};
+#define TILE_OF(digits, name) sdot##digits##_##name
+static const GemmInt8 sdot = {.name = "neon dotprod", .tokens = TOKENS, .tile = TILES};
 #undef TILE_OF
 #endif
 
 #if defined(I8MM)
 #define DEFINE_SMMLA(name, type, block, groups, halves, min, ...)                                                      \
-    I8MM static void tile_smmla_##name(const Int8Tile *a) { tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0}, a); }
+    I8MM static void smmla1_##name(const Int8Tile *a) {                                                                \
+        tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0, 1, false}, a);                                           \
+    }                                                                                                                  \
+    I8MM static void smmla2_##name(const Int8Tile *a) {                                                                \
+        tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0, 2, false}, a);                                           \
+    }
 BLOCK_TYPES(DEFINE_SMMLA)
 
-#define TILE_OF(name)           tile_smmla_##name
+#define TILE_OF(digits, name)   smmla##digits##_##name
 #define LAYOUT(name, type, ...) [type] = INT8_EIGHTS,
 static const GemmInt8 smmla = {
-    .name = "neon i8mm", .tokens = 2 * INPUT_PAIRS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = {BLOCK_TYPES(TILE)}};
+    .name = "neon i8mm", .tokens = 2 * INPUT_PAIRS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = TILES};
 #undef TILE_OF
 #endif
 

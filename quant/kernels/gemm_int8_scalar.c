@@ -2,19 +2,32 @@
 #include "quant/kernels/gemm_int8_tile.h"
 #include <math.h>
 
+// Half h of a group, in one row, by one digit.
+static int dot(Int8Type t, const uint8_t *record, int lane, int h, const BlockAct *x) {
+    int dot = 0;
+    for (int i = h * BLOCK / t.halves; i < (h + 1) * BLOCK / t.halves; i++)
+        dot += (int8_t)record[i / 4 * 4 * INT8_LANES + 4 * lane + i % 4] * x->q[i];
+    return dot;
+}
+
 static void tile(Int8Type t, const Int8Tile *a) {
     for (int r = 0; r < INT8_ROWS; r++) {
         const uint8_t *record = a->weights + (size_t)(r / INT8_LANES) * a->panel;
         const BlockAct *x = a->inputs;
         const int lane = r % INT8_LANES;
         float sum = 0;
-        for (int64_t g = 0; g < a->groups; g++, record += int8_record(t), x++) {
+        for (int64_t g = 0; g < a->groups; g++, record += int8_record(t), x += t.digits) {
             for (int h = 0; h < t.halves; h++) {
-                int dot = 0;
-                for (int i = h * BLOCK / t.halves; i < (h + 1) * BLOCK / t.halves; i++)
-                    dot += (int8_t)record[i / 4 * 4 * INT8_LANES + 4 * lane + i % 4] * x->q[i];
                 float d = int8_float(record + int8_scales_at(t) + (size_t)(h * INT8_LANES + lane) * sizeof(float));
-                sum = fmaf((float)dot, d * x->d, sum);
+                int dots = dot(t, record, lane, h, x), last = t.digits - 1;
+                for (int k = 1; k <= last; k++) {
+                    if (k == 1 && !int8_at_once(t)) {
+                        sum = fmaf((float)dots, d * x->d, sum);
+                        dots = 0;
+                    }
+                    dots = 256 * dots + dot(t, record, lane, h, x + k);
+                }
+                sum = fmaf((float)dots, d * x[last].d, sum);
             }
             if (t.min) sum = fmaf(int8_float(record + int8_min_at(t) + (size_t)lane * sizeof(float)), x->sum, sum);
         }
@@ -22,9 +35,21 @@ static void tile(Int8Type t, const Int8Tile *a) {
     }
 }
 
-#define DEFINE_TILES(name, type, block, groups, halves, min, ...)                                                      \
-    static void tile_##name(const Int8Tile *a) { tile((Int8Type){INT8_SIGNED, halves, min, 0}, a); }
+#define DEFINE_TILE(name, halves, min, offset, digits)                                                                 \
+    static void tile##digits##_##name(const Int8Tile *a) {                                                             \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, digits, offset == 8}, a);                                         \
+    }
+#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
+    DEFINE_TILE(name, halves, min, offset, 1)                                                                          \
+    DEFINE_TILE(name, halves, min, offset, 2)                                                                          \
+    DEFINE_TILE(name, halves, min, offset, 3)
 BLOCK_TYPES(DEFINE_TILES)
 
-#define TILE(name, type, ...) [type] = tile_##name,
-const GemmInt8 gemm_int8_scalar = {.name = "scalar", .tokens = 1, .tile = {BLOCK_TYPES(TILE)}};
+#define TILE1(name, type, ...) [type] = tile1_##name,
+#define TILE2(name, type, ...) [type] = tile2_##name,
+#define TILE3(name, type, ...) [type] = tile3_##name,
+const GemmInt8 gemm_int8_scalar = {
+    .name = "scalar",
+    .tokens = 1,
+    .tile = {[1] = {BLOCK_TYPES(TILE1)}, [2] = {BLOCK_TYPES(TILE2)}, [3] = {BLOCK_TYPES(TILE3)}},
+};

@@ -11,7 +11,13 @@ typedef struct Int8Type {
     int halves;
     bool min;
     int offset; // of unsigned codes
+    int digits; // of the inputs
+    bool small; // codes of 4 bits, -8 .. 7
 } Int8Type;
+
+// Whether the dot product of 32 codes with all digits together fits in 32 bits; else the highest digit's is scaled and
+// added up by itself. 2 digits: 32 * 128 * 0x7f7f; 3: 32 * 8 * 0x7f7f7f.
+INLINE bool int8_at_once(Int8Type t) { return t.digits == 2 || t.small; }
 
 INLINE size_t int8_lane_bytes(void) { return INT8_LANES * sizeof(float); }
 INLINE size_t int8_scales_at(Int8Type t) { return INT8_LANES * BLOCK * (t.layout == INT8_WIDE ? sizeof(int16_t) : 1); }

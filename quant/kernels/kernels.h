@@ -18,7 +18,8 @@
 typedef void (*ToF32Fn)(const void *src, float *dst, int64_t n);
 typedef void (*FromF32Fn)(const float *src, void *dst, int64_t n); // round to nearest even; overflow to infinity
 typedef float (*DotF32Fn)(const void *row, const float *x, int64_t n);
-typedef void (*ActFn)(const float *src, BlockAct *dst, int64_t n); // n a multiple of 32
+typedef void (*ActFn)(const float *src, BlockAct *dst, int64_t n);                // n a multiple of 32
+typedef void (*DigitsFn)(const float *src, BlockAct *dst, int64_t n, int digits); // the same: `digits` for each block
 
 // Up to 256 weights taken apart: w = d * code (+ m), quant/kernels/layout.h. d is of each half of a group of 32, twice
 // the same where the type has one scale for both; m is not set for types without a minimum.
@@ -39,7 +40,9 @@ typedef struct Kernels {
     const Gemm *gemm_passing[COMPUTE_COUNT]; // the best for what is packed to be multiplied a few times
     GemvFn gemv[DT_COUNT];                   // ... of repacked weights with one vector, in the same digits
     const GemmInt8 *int8;                    // ... of quantized weights with activations of 8 bits
-    ActFn act; // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
+    bool exact;      // ... which, with inputs of three digits, is as exact as f32 and faster than gemm
+    ActFn act;       // d = max|x| / 127, q = nearest (ties to even); NaN and infinity: see act_scale in layout.h
+    DigitsFn digits; // 2 or 3 (quant/blocks.h), to the nearest that they can say: see digits_scale
 } Kernels;
 
 const Kernels *kernels_get(void);              // for this CPU, NIBBLE_CPU honoured

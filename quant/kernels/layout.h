@@ -119,10 +119,8 @@ INLINE float act_scale(float largest, float *inverse) {
 }
 
 // Unsigned codes make a dot product larger by offset * (sum of q), which it therefore starts below zero by. Where that
-// is in BlockAct.starts; half: of a group, for types with two scales in one (whose offset is 32).
-INLINE int act_start(int offset, int half) {
-    return offset == 0 ? 5 : offset == 8 ? 0 : offset == 16 ? 1 : offset == 128 ? 2 : 3 + half;
-}
+// is in BlockAct.starts, offset not being 0; half: of a group, for types with two scales in one (whose offset is 32).
+INLINE int act_start(int offset, int half) { return offset == 8 ? 0 : offset == 16 ? 1 : offset == 128 ? 2 : 3 + half; }
 
 // What follows from d and the sums of either half's q.
 INLINE void act_finish(BlockAct *a, int32_t first, int32_t second) {
@@ -133,7 +131,39 @@ INLINE void act_finish(BlockAct *a, int32_t first, int32_t second) {
     a->starts[act_start(128, 0)] = -128 * all;
     a->starts[act_start(32, 0)] = -32 * first;
     a->starts[act_start(32, 1)] = -32 * second;
-    a->starts[act_start(0, 0)] = 0;
+    a->exponent = 0;
+}
+
+// The same scale for rounding to 2 or 3 digits, from the bits of the largest absolute value: a power of two, so that
+// numbers lose what is below it, and nothing else. All codes are 0 where *inverse is.
+INLINE float digits_scale(uint32_t largest, int digits, float *inverse, float *exponent) {
+    // The largest code is 127 in each digit: 0x7f7f or 0x7f7f7f. A number above that takes one power more.
+    const uint32_t above = digits == 2 ? 0x0101ff : 0x010101, bits = digits == 2 ? 14 : 22;
+    const uint32_t power = (largest + above) >> 23;
+    const bool finite = largest < 0x7f800000, usable = finite && power > bits;
+    *inverse = usable ? float_of_bits((254 + bits - power) << 23) : 0;
+    *exponent = usable ? (float)power - 127 - (float)bits : finite ? 0 : float_of_bits(0x7fc00000);
+    return usable ? float_of_bits((power - bits) << 23) : finite ? 0 : *exponent;
+}
+
+// Codes are to the nearest, but for those of two digits whose lower one would be -128: by one less.
+INLINE bool digits_less(int32_t code, int digits) { return digits == 2 && (code & 0xff) == 0x80; }
+
+// A code plus this, byte by byte exclusive-or this: its digits, as signed bytes, the lowest first.
+INLINE int32_t digits_middle(int digits) { return digits == 2 ? 0x8080 : 0x808080; }
+
+// What follows from the scale and the sums of either half's digits: of the highest, and of the others together.
+INLINE void digits_finish(BlockAct *a, int digits, float d, float exponent, const int32_t top[2],
+                          const int32_t low[2]) {
+    static const int32_t none[2] = {0, 0};
+    const int32_t all = (top[0] + top[1]) * (1 << 8 * (digits - 1)) + low[0] + low[1];
+    for (int k = 0; k < digits; k++) {
+        const int32_t *sums = k == 0 ? top : k == digits - 1 ? low : none;
+        a[k].d = d * (float)(1 << 8 * (digits - 1 - k));
+        act_finish(&a[k], sums[0], sums[1]);
+        a[k].exponent = exponent + (float)(8 * (digits - 1 - k));
+        a[k].sum = k == 0 ? d * (float)all : 0;
+    }
 }
 
 #endif

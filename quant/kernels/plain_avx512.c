@@ -93,24 +93,69 @@ __attribute__((target("avx512bf16"))) static void from_f32_bf16_native(const flo
     }
 }
 
-static void act(const float *src, BlockAct *dst, int64_t n) {
+// The largest absolute value of a block, in bits.
+INLINE uint32_t largest_bits(__m512 a, __m512 b) {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i size_a = _mm512_and_si512(_mm512_castps_si512(a), magnitude);
+    __m512i size_b = _mm512_and_si512(_mm512_castps_si512(b), magnitude);
+    return _mm512_reduce_max_epu32(_mm512_max_epu32(size_a, size_b));
+}
+
+// To nearest even, the default. Where the inverse is 0, infinities and NaN must not reach the conversion.
+INLINE __m512i codes_of(__m512 x, float inverse) {
+    return _mm512_cvtps_epi32(_mm512_maskz_mul_ps(inverse > 0 ? 0xffff : 0, x, _mm512_set1_ps(inverse)));
+}
+
+// The lowest byte of each, stored as a block's codes.
+INLINE __m256i codes_store(__m512i a, __m512i b, BlockAct *dst) {
+    __m256i q = _mm256_set_m128i(_mm512_cvtepi32_epi8(b), _mm512_cvtepi32_epi8(a));
+    _mm256_storeu_si256((void *)dst->q, q);
+    return q;
+}
+
+static void act(const float *src, BlockAct *dst, int64_t n) {
     for (int64_t block = 0; block < n / BLOCK; block++, src += BLOCK, dst++) {
         __m512 a = _mm512_loadu_ps(src), b = _mm512_loadu_ps(src + 16);
-        __m512i size_a = _mm512_and_si512(_mm512_castps_si512(a), magnitude);
-        __m512i size_b = _mm512_and_si512(_mm512_castps_si512(b), magnitude);
-        float inverse, largest = float_of_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(size_a, size_b)));
-        dst->d = act_scale(largest, &inverse);
-        // Where the inverse is 0, infinities and NaN must not reach the conversion.
-        __mmask16 keep = inverse > 0 ? 0xffff : 0;
-        __m512 by = _mm512_set1_ps(inverse);
-        __m512i qa = _mm512_cvtps_epi32(_mm512_maskz_mul_ps(keep, a, by)); // to nearest even, the default
-        __m512i qb = _mm512_cvtps_epi32(_mm512_maskz_mul_ps(keep, b, by));
-        __m256i q = _mm256_set_m128i(_mm512_cvtepi32_epi8(qb), _mm512_cvtepi32_epi8(qa));
-        _mm256_storeu_si256((void *)dst->q, q);
-        __m256i sums = half_sums(q);
+        float inverse;
+        dst->d = act_scale(float_of_bits(largest_bits(a, b)), &inverse);
+        __m256i sums = half_sums(codes_store(codes_of(a, inverse), codes_of(b, inverse), dst));
         act_finish(dst, _mm256_extract_epi32(sums, 0), _mm256_extract_epi32(sums, 4));
     }
+}
+
+// digits_less and digits_middle
+INLINE __m512i turned(__m512i codes, int count) {
+    const __m512i middle = _mm512_set1_epi32(digits_middle(count)), byte = _mm512_set1_epi32(0xff);
+    if (count == 2) {
+        __mmask16 less = _mm512_cmpeq_epi32_mask(_mm512_and_si512(codes, byte), _mm512_set1_epi32(0x80));
+        codes = _mm512_mask_sub_epi32(codes, less, codes, _mm512_set1_epi32(1));
+    }
+    return _mm512_xor_si512(_mm512_add_epi32(codes, middle), middle);
+}
+
+INLINE void digits_of(const float *src, BlockAct *dst, int64_t n, int count) {
+    for (int64_t block = 0; block < n / BLOCK; block++, src += BLOCK, dst += count) {
+        __m512 a = _mm512_loadu_ps(src), b = _mm512_loadu_ps(src + 16);
+        float inverse, exponent, d = digits_scale(largest_bits(a, b), count, &inverse, &exponent);
+        __m512i qa = turned(codes_of(a, inverse), count), qb = turned(codes_of(b, inverse), count);
+        __m256i low = half_sums(codes_store(qa, qb, &dst[count - 1]));
+        for (int k = count - 2; k > 0; k--) {
+            qa = _mm512_srli_epi32(qa, 8);
+            qb = _mm512_srli_epi32(qb, 8);
+            __m256i sums = half_sums(codes_store(qa, qb, &dst[k]));
+            low = _mm256_add_epi32(low, _mm256_slli_epi32(sums, 8 * (count - 1 - k)));
+        }
+        __m256i top = half_sums(codes_store(_mm512_srli_epi32(qa, 8), _mm512_srli_epi32(qb, 8), &dst[0]));
+        digits_finish(dst, count, d, exponent, (int32_t[2]){_mm256_extract_epi32(top, 0), _mm256_extract_epi32(top, 4)},
+                      (int32_t[2]){_mm256_extract_epi32(low, 0), _mm256_extract_epi32(low, 4)});
+    }
+}
+
+static void digits(const float *src, BlockAct *dst, int64_t n, int count) {
+    if (count == 2)
+        digits_of(src, dst, n, 2);
+    else
+        digits_of(src, dst, n, 3);
 }
 
 void plain_avx512(Kernels *k, const Cpu *cpu) {
@@ -122,4 +167,5 @@ void plain_avx512(Kernels *k, const Cpu *cpu) {
     k->dot_f32[DT_F16] = dot_f32_f16;
     k->dot_f32[DT_BF16] = dot_f32_bf16;
     k->act = act;
+    k->digits = digits;
 }

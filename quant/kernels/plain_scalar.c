@@ -2,6 +2,7 @@
 #include "core/float8.h"
 #include "quant/kernels/kernels.h"
 #include "quant/kernels/layout.h"
+#include <math.h>
 
 // Elements are copied out byte by byte, as far as C is concerned, since a row may start anywhere.
 #define TO_F32(name, Element, value)                                                                                   \
@@ -63,16 +64,20 @@ DOT_F32(f32, float, v)
 DOT_F32(f16, uint16_t, f16_to_f32(v))
 DOT_F32(bf16, uint16_t, bf16_to_f32(v))
 
+// Of a block's absolute values: bits without the sign order as they do, with NaN above infinity.
+static uint32_t largest_bits(const float *src) {
+    uint32_t largest = 0;
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t a = bits_of_float(src[i]) & 0x7fffffff;
+        largest = a > largest ? a : largest;
+    }
+    return largest;
+}
+
 static void act(const float *src, BlockAct *dst, int64_t n) {
     for (int64_t b = 0; b < n / BLOCK; b++, src += BLOCK, dst++) {
-        // Bits without the sign order as the absolute values do, with NaN above infinity.
-        uint32_t largest = 0;
-        for (int i = 0; i < BLOCK; i++) {
-            uint32_t a = bits_of_float(src[i]) & 0x7fffffff;
-            largest = a > largest ? a : largest;
-        }
         float inverse;
-        dst->d = act_scale(float_of_bits(largest), &inverse);
+        dst->d = act_scale(float_of_bits(largest_bits(src)), &inverse);
         int sums[2] = {0, 0};
         for (int i = 0; i < BLOCK; i++) {
             // Adding 1.5 * 2^23 leaves no room for a fraction, so that the sum is rounded to nearest even.
@@ -81,6 +86,23 @@ static void act(const float *src, BlockAct *dst, int64_t n) {
             sums[i / (BLOCK / 2)] += dst->q[i];
         }
         act_finish(dst, sums[0], sums[1]);
+    }
+}
+
+static void digits(const float *src, BlockAct *dst, int64_t n, int count) {
+    const int32_t middle = digits_middle(count);
+    for (int64_t b = 0; b < n / BLOCK; b++, src += BLOCK, dst += count) {
+        int32_t top[2] = {0, 0}, low[2] = {0, 0};
+        float inverse, exponent, d = digits_scale(largest_bits(src), count, &inverse, &exponent);
+        for (int i = 0; i < BLOCK; i++) {
+            int32_t code = inverse > 0 ? (int32_t)nearbyintf(src[i] * inverse) : 0;
+            code -= digits_less(code, count);
+            int32_t turned = (code + middle) ^ middle;
+            for (int k = 0; k < count; k++) dst[k].q[i] = (int8_t)(turned >> 8 * (count - 1 - k));
+            top[i / (BLOCK / 2)] += dst[0].q[i];
+            low[i / (BLOCK / 2)] += code - dst[0].q[i] * (1 << 8 * (count - 1));
+        }
+        digits_finish(dst, count, d, exponent, top, low);
     }
 }
 
@@ -105,4 +127,5 @@ void plain_scalar(Kernels *k) {
     k->dot_f32[DT_F16] = dot_f32_f16;
     k->dot_f32[DT_BF16] = dot_f32_bf16;
     k->act = act;
+    k->digits = digits;
 }

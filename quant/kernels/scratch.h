@@ -6,12 +6,7 @@
 
 #include <stddef.h>
 
-typedef enum Scratch {
-    SCRATCH_ACTS,
-    SCRATCH_WIDE,
-    SCRATCH_BF16,
-    SCRATCH_COUNT
-} Scratch; // who may hold one at the same time
+typedef enum Scratch { SCRATCH_WIDE, SCRATCH_BF16, SCRATCH_COUNT } Scratch; // who may hold one at the same time
 
 // Aligned to a page, with what was last written there; given back when the thread ends. `bytes` are the same in each
 // call. Without memory, which kernels could not say, the program ends.

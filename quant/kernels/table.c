@@ -29,6 +29,7 @@ void kernels_fill(const Cpu *cpu, Kernels *out) {
         if (cpu->vnni) {
             gemv_avx512_vnni(out);
             out->int8 = &gemm_int8_avx512_vnni;
+            out->exact = !cpu->amx; // four times as many products as f32 has; AMX has more
         }
         out->gemm = &gemm_avx512;
         if (cpu->fast_bf16) out->gemm_bf16 = &gemm_bf16_avx512;
