@@ -4,6 +4,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { LARGE = 1 << 20, PAGE = 1 << 16 }; // a multiple of every page size
 
 static atomic_size_t made, fail_at;
 
@@ -18,15 +21,18 @@ void *mem_alloc(size_t count, size_t size, Error *err) {
         error_set(err, "out of memory: %zu items of %zu bytes are more than can be addressed", count, size);
         return NULL;
     }
-    bytes = size_align(bytes ? bytes : 1, 64);
-    void *p = n == atomic_load(&fail_at) ? NULL : aligned_alloc(64, bytes);
+    bool large = bytes >= LARGE;
+    bytes = size_align(bytes ? bytes : 1, large ? PAGE : 64);
+    void *p = n == atomic_load(&fail_at) ? NULL : aligned_alloc(large ? PAGE : 64, bytes);
     if (!p) {
         char text[32];
         error_set(err, "out of memory: cannot have %s; free some, or use fewer threads or windows",
                   size_text(bytes, text));
         return NULL;
     }
-    return memset(p, 0, bytes);
+    // Pages given back are zero when they are next touched: by the thread that uses them, not all of them here.
+    if (!large || madvise(p, bytes, MADV_DONTNEED) != 0) memset(p, 0, bytes);
+    return p;
 }
 
 void mem_free(void *p) { free(p); }
