@@ -39,7 +39,7 @@ static void run_free(Run *r) {
 
 // Tokens first .. first + n - 1 and the logits after the last.
 static bool step(Run *r, int64_t first, int64_t n, Error *err) {
-    Span span = {0, n};
+    Span span = {0, n, n - 1};
     if (!transformer_forward(r->transformer, r->ids + first, &span, 1, &r->cache, r->x, NULL, NULL, err)) return false;
     transformer_final(r->transformer, r->x + (n - 1) * r->model->desc.dim, r->x);
     head_logits(&r->head, r->x, r->logits, r->panel);

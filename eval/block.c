@@ -124,6 +124,8 @@ enum {
     PART = 256,  // ... of so many queries, lest threads be left without
 };
 
+static int64_t first_asked(const Chunk *c, const Span *s) { return c->last ? s->asked : 0; }
+
 void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Chunk *c, const float *k,
                    const float *v) {
     const ModelDesc *d = t->desc;
@@ -134,7 +136,7 @@ void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Ch
 #pragma omp parallel for schedule(dynamic) if (c->tokens + c->past / ALONE > LINEAR_FEW)
     for (int64_t task = 0; task < heads * parts; task++) {
         const Span *s = &c->spans[task % heads / d->heads];
-        int64_t query = (parts - 1 - task / heads) * part, row = s->start - c->spans[0].start;
+        int64_t query = first_asked(c, s) + (parts - 1 - task / heads) * part, row = s->start - c->spans[0].start;
         if (query >= s->length) continue;
         AttentionShape own = shape; // the last queries first: they see the most
         own.past += query;
@@ -147,9 +149,8 @@ void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Ch
     }
 }
 
-// out = o(attention(q, k, v)); with `add`, out += that.
-static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, KvCache *cache, const float *x,
-                      float *out, bool add) {
+// attention(q, k, v) of x, which is normed already, into t->mixed.
+static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, KvCache *cache, const float *x) {
     const ModelDesc *d = t->desc;
     int64_t k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
     float *k = cache ? cache->k + layer * cache->capacity * k_dim : t->k;
@@ -158,7 +159,30 @@ static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk
     attention_project(t, l, x, c->tokens, new_k, new_v);
     attention_place(t, l, layer, c, new_k);
     attention_mix(t, l, layer, c, k, v);
-    apply(t, &l->o, t->mixed, c->tokens, out, add);
+}
+
+static int64_t mixed_width(const ModelDesc *d) { return d->heads * desc_value_dim(d); }
+
+// Puts the rows that are asked for together at the front; returns how many.
+static int64_t rows_gather(const Chunk *c, float *x, int64_t width) {
+    int64_t n = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const Span *s = &c->spans[i];
+        int64_t from = s->start - c->spans[0].start + first_asked(c, s), count = s->length - first_asked(c, s);
+        if (from != n) memmove(x + n * width, x + from * width, (size_t)(count * width) * sizeof *x);
+        n += count;
+    }
+    return n;
+}
+
+// And back to where they were.
+static void rows_scatter(const Chunk *c, float *x, int64_t width, int64_t n) {
+    for (size_t i = c->count; i-- > 0;) {
+        const Span *s = &c->spans[i];
+        int64_t to = s->start - c->spans[0].start + first_asked(c, s), count = s->length - first_asked(c, s);
+        n -= count;
+        if (to != n) memmove(x + to * width, x + n * width, (size_t)(count * width) * sizeof *x);
+    }
 }
 
 bool mlp_run(Transformer *t, Layer *l, const float *x, int64_t n, bool keep, float *out, bool add, Error *err) {
@@ -177,12 +201,19 @@ void branch_add(const Transformer *t, const float *branch, int64_t n, float *x) 
 // x + attention(norm(x)) + mlp(norm(x))
 static bool parallel_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache *cache, float *x, Error *err) {
     Layer *l = &t->layers[layer];
-    int64_t n = c->tokens, dim = t->desc->dim;
-    normalize(t, &l->attn_norm, x, n, dim, t->normed);
-    attention(t, l, layer, c, cache, t->normed, t->branch, false);
-    if (!t->desc->shared_norm) normalize(t, &l->ffn_norm, x, n, dim, t->normed);
+    int64_t dim = t->desc->dim;
+    normalize(t, &l->attn_norm, x, c->tokens, dim, t->normed);
+    attention(t, l, layer, c, cache, t->normed);
+    int64_t n = rows_gather(c, x, dim);
+    rows_gather(c, t->mixed, mixed_width(t->desc));
+    apply(t, &l->o, t->mixed, n, t->branch, false);
+    if (t->desc->shared_norm)
+        rows_gather(c, t->normed, dim);
+    else
+        normalize(t, &l->ffn_norm, x, n, dim, t->normed);
     bool ok = mlp_run(t, l, t->normed, n, cache, t->branch, true, err);
     branch_add(t, t->branch, n, x);
+    rows_scatter(c, x, dim, n);
     return ok;
 }
 
@@ -192,12 +223,15 @@ static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache 
     NormPlace place = t->desc->norm_place;
     bool after = place == NORM_AROUND || place == NORM_AFTER, before = place != NORM_AFTER && place != NORM_SUM;
     bool direct = place == NORM_BEFORE && t->desc->residual_scale == 0; // a block adds to x itself
-    int64_t n = c->tokens, dim = t->desc->dim;
+    int64_t dim = t->desc->dim;
     float *input = before && place != NORM_THROUGH ? t->normed : x;
     float *out = direct ? x : t->branch;
 
-    if (before) normalize(t, &l->attn_norm, x, n, dim, input);
-    attention(t, l, layer, c, cache, input, out, direct);
+    if (before) normalize(t, &l->attn_norm, x, c->tokens, dim, input);
+    attention(t, l, layer, c, cache, input);
+    int64_t n = rows_gather(c, x, dim);
+    rows_gather(c, t->mixed, mixed_width(t->desc));
+    apply(t, &l->o, t->mixed, n, out, direct);
     if (after) normalize(t, &l->attn_post_norm, out, n, dim, out);
     if (!direct) branch_add(t, t->branch, n, x);
     if (place == NORM_SUM) normalize(t, &l->attn_post_norm, x, n, dim, x);
@@ -207,6 +241,7 @@ static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache 
     if (after) normalize(t, &l->ffn_post_norm, out, n, dim, out);
     if (!direct) branch_add(t, t->branch, n, x);
     if (place == NORM_SUM) normalize(t, &l->ffn_post_norm, x, n, dim, x);
+    rows_scatter(c, x, dim, n);
     return true;
 }
 

@@ -45,6 +45,7 @@ typedef struct Chunk {
     int64_t tokens;
     int64_t past;  // positions before the first span's (with a cache)
     int64_t first; // index of the first token among all of the batch
+    bool last;     // in the last layer: of each span, only what is asked for goes beyond keys and values
 } Chunk;
 
 // As many spans from `first` on as fit the scratch together.

@@ -78,7 +78,8 @@ static bool group_forward(const Group *g, const Model *model, float *x, float *h
     bool ok = t && spans;
     int64_t origin = w->items[g->first].start;
     for (size_t i = 0; ok && i < g->count; i++)
-        spans[i] = (Span){w->items[g->first + i].start - origin, w->items[g->first + i].length};
+        spans[i] = (Span){w->items[g->first + i].start - origin, w->items[g->first + i].length,
+                          w->items[g->first + i].first - 1};
     Progress progress = {model->desc.layers};
     ok = ok && transformer_forward(t, w->ids + origin, spans, g->count, NULL, x, layer_done, &progress, err);
     for (size_t i = 0; ok && i < g->count; i++)

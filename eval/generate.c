@@ -89,7 +89,7 @@ static bool run_show(Run *r, TextSink sink, void *context, bool last, Error *err
 // Feeds the ids that the cache has not seen; leaves the logits for what comes next.
 static bool run_step(Run *r, const Model *model, Error *err) {
     int64_t fresh = r->count - r->cache.length, dim = model->desc.dim;
-    Span span = {0, fresh};
+    Span span = {0, fresh, fresh - 1};
     if (!transformer_forward(r->transformer, r->ids + r->cache.length, &span, 1, &r->cache, r->x, NULL, NULL, err))
         return false;
     transformer_final(r->transformer, r->x + (fresh - 1) * dim, r->x);

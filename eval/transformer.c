@@ -225,6 +225,7 @@ bool transformer_layer(Transformer *t, int64_t layer, const Span *spans, size_t 
     if (cache && tokens <= LINEAR_FEW && !layer_repack(&t->layers[layer], err)) return false;
     for (size_t s = 0; s < count;) {
         Chunk c = chunk_take(t, spans, s, count, cache ? cache->length : 0);
+        c.last = layer + 1 == t->desc->layers;
         if (!block_forward(t, layer, &c, cache, x + spans[s].start * t->desc->dim, err)) return false;
         if (done) done(context, layer, c.tokens);
         s += c.count;

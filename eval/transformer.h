@@ -8,9 +8,11 @@
 typedef struct Transformer Transformer;
 
 // A sequence among the tokens of a batch: ids[start .. start + length - 1], positions from 0 (or from the cache's
-// length).
+// length). What the last layer makes of tokens before the first that is asked for is left out, but their keys and
+// values.
 typedef struct Span {
     int64_t start, length;
+    int64_t asked; // the first whose result is asked for, counted from start
 } Span;
 
 // Makes a model ready to run on sequences of up to max_length tokens, batches of about `batch` tokens in all (more may
@@ -30,7 +32,8 @@ void kv_cache_free(KvCache *cache);
 // Called after each layer with how many tokens it has seen; may be NULL.
 typedef void (*LayerDone)(void *context, int64_t layer, int64_t tokens);
 
-// Runs all layers over all spans; x [tokens, dim] becomes the residual stream after the last layer. Each tensor is
+// Runs all layers over all spans; x [tokens, dim] becomes the residual stream after the last layer, where it is asked
+// for. Each tensor is
 // checked against its hash when first used and its pages are given back after its layer. With a cache there is one
 // span, whose positions follow those in the cache, and its keys and values are added to it.
 bool transformer_forward(Transformer *t, const int32_t *ids, const Span *spans, size_t count, KvCache *cache, float *x,

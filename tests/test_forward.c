@@ -8,6 +8,7 @@
 #include "eval/evaluate.h"
 #include "eval/head.h"
 #include "eval/transformer.h"
+#include "quant/kernels/kernels.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -89,13 +90,13 @@ static void cache_matches_whole(void **state) {
         float *whole = mem_alloc((size_t)vocab, sizeof *whole, &err),
               *step = mem_alloc((size_t)vocab, sizeof *step, &err);
         if (!t || !x || !y || !whole || !step || !kv_cache_init(&cache, &m->desc, n, &err)) fail_msg("%s", err.text);
-        Span all = {0, n};
+        Span all = {0, n, n - 1};
         assert_true(transformer_forward(t, w.ids, &all, 1, NULL, x, NULL, NULL, &err));
         transformer_final(t, x + (n - 1) * dim, y);
         head_logits(&head, y, whole, panel);
         for (int64_t i = 0, take; i < n; i += take) { // a prompt of seven, then one by one
             take = i ? 1 : 7;
-            Span span = {0, take};
+            Span span = {0, take, take - 1};
             assert_true(transformer_forward(t, w.ids + i, &span, 1, &cache, x, NULL, NULL, &err));
             transformer_final(t, x + (take - 1) * dim, y);
         }
@@ -111,6 +112,42 @@ static void cache_matches_whole(void **state) {
         windows_free(&w);
         model_free(m);
     }
+}
+
+// What is not asked for changes nothing in what is, to the last bit: blocks one after the other, from their norms on,
+// or side by side.
+static void unasked_rows_change_nothing(void **state) {
+    (void)state;
+    enum { N = 24, SPANS = 2 };
+    static const char *const models[] = {"plain-biases", "plain-head-dim"};
+    for (size_t v = 0; v < sizeof models / sizeof *models; v++)
+        for (int kind = 0; kind < 4; kind++) {
+            Error err = {0};
+            Model *m = open_tiny(models[v]);
+            if (kind == 1) m->desc.norm_place = NORM_THROUGH;
+            m->desc.parallel = kind > 1;
+            m->desc.shared_norm = kind > 2;
+            int32_t ids[N];
+            for (int i = 0; i < N; i++) ids[i] = (i * 37 + 5) % (int32_t)m->desc.vocab;
+            const int64_t dim = m->desc.dim;
+            const Span whole[SPANS] = {{0, 15, 0}, {15, N - 15, 0}}, asked[SPANS] = {{0, 15, 9}, {15, N - 15, 8}};
+            Transformer *t = transformer_new(m, N, N, &err);
+            float *want = mem_alloc(N, sizeof *want * (size_t)dim, &err);
+            float *got = mem_alloc(N, sizeof *got * (size_t)dim, &err);
+            if (!t || !want || !got) fail_msg("%s", err.text);
+            assert_true(transformer_forward(t, ids, whole, SPANS, NULL, want, NULL, NULL, &err));
+            assert_true(transformer_forward(t, ids, asked, SPANS, NULL, got, NULL, NULL, &err));
+            for (int s = 0; s < SPANS; s++) {
+                int64_t from = (asked[s].start + asked[s].asked) * dim, end = (asked[s].start + asked[s].length) * dim;
+                for (int64_t i = from; i < end; i++) // OpenBLAS's digits depend on how many rows there are
+                    assert_true(kernels_get()->gemm ? got[i] == want[i] : fabsf(got[i] - want[i]) < 1e-4f);
+            }
+            assert_true(memcmp(got, want, sizeof *got * (size_t)dim) != 0); // it was left out
+            transformer_free(t);
+            mem_free(want);
+            mem_free(got);
+            model_free(m);
+        }
 }
 
 // The digits do not depend on the number of threads.
@@ -166,11 +203,9 @@ static void ids_beyond_the_vocabulary(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_match_transformers),
-        cmocka_unit_test(cache_matches_whole),
-        cmocka_unit_test(threads_agree),
-        cmocka_unit_test(same_model_diverges_by_nothing),
-        cmocka_unit_test(ids_beyond_the_vocabulary),
+        cmocka_unit_test(tokens_match_transformers),      cmocka_unit_test(cache_matches_whole),
+        cmocka_unit_test(unasked_rows_change_nothing),    cmocka_unit_test(threads_agree),
+        cmocka_unit_test(same_model_diverges_by_nothing), cmocka_unit_test(ids_beyond_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
