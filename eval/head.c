@@ -100,9 +100,9 @@ static bool inputs_round(const HeadInput *model, int64_t positions, BlockAct **a
 
 // y [rows, TILE] of positions row .. row + rows - 1.
 static void panel_logits(const Pass *p, int k, const Panel *panel, int64_t row, int64_t rows, float *y) {
-    const BlockAct *acts = p->acts[k] + row * (panel->cols / BLOCK) * panel->digits;
     if (panel->digits)
-        panel_multiply_acts(panel, acts, rows, 0, panel->rows, y, TILE, false);
+        panel_multiply_acts(panel, p->acts[k] + row * (panel->cols / BLOCK) * panel->digits, rows, 0, panel->rows, y,
+                            TILE, false);
     else
         panel_multiply(panel, p->models[k].hidden + row * panel->cols, rows, y, TILE, false);
 }

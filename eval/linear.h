@@ -13,7 +13,7 @@ typedef struct Linear {
     float *own_bias;
     uint8_t *panels; // the weight repacked for single inputs (quant/kernels/gemv_int8.h), or NULL
     Compute compute; // the arithmetic; f32 where nobody set it
-    bool fine;       // in int8 arithmetic its inputs are rounded to 15 bits, not 8: two digits
+    bool fine;       // in int8 arithmetic its inputs are rounded to 16 bits, not 8: two digits
     bool verified;   // the weight was checked against its hash
 } Linear;
 

@@ -20,7 +20,7 @@ typedef struct Panel {
 } Panel;
 
 // The digits of inputs (quant/blocks.h) with which this arithmetic multiplies the weight in integers, 0 where it does
-// not. fine: int8 arithmetic, of 15 bits.
+// not. fine: int8 arithmetic, of 16 bits.
 int panel_digits(const Tensor *weight, Compute compute, bool fine);
 
 // Bytes of memory, 64-byte aligned, that a panel takes, whatever its type and the arithmetic.

@@ -355,7 +355,7 @@ static void pairs_turn_alike(void **state) {
 }
 
 // int8 arithmetic: several layers at once are each alone; single inputs with repacked weights are many; with inputs of
-// 8 bits near the definition, with 15 bits nearer.
+// 8 bits near the definition, with 16 bits nearer.
 static void integers_match_definition(void **state) {
     (void)state;
     static const DType types[] = {DT_Q8_0, DT_Q4_1, DT_Q6_K};
@@ -387,7 +387,7 @@ static void integers_match_definition(void **state) {
                     want += (double)w[i % ROWS * COLS + c] * (double)x[i / ROWS * COLS + c];
                 worst = fmax(worst, fabs(want - (double)y[i]));
             }
-            printf("%s, inputs of %d bits: off by at most %.2g\n", dtype_name(types[u]), fine ? 15 : 8, worst);
+            printf("%s, inputs of %d bits: off by at most %.2g\n", dtype_name(types[u]), fine ? 16 : 8, worst);
             assert_true(worst < (fine ? 1e-3 : 0.3) && worst > (fine ? 0 : 1e-3));
             assert_true(linear_repack(&l[u], NULL));
         }

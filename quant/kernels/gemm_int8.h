@@ -1,10 +1,10 @@
-// Matrix multiply of quantized weights with activations rounded to 8 bits, y = x W^T: integer dot products of 32 codes
-// by 32, or 16 by 16 where a scale has but 16 weights, each times both scales, summed in f32. Activations of 2 or 3
-// digits (quant/blocks.h) are multiplied digit by digit, the sums of integers shifted together before they are scaled:
-// with 3, which is to 2^-23 of a block's largest, results are as near as those of f32 arithmetic, for weights' codes
-// are exact and sums are rounded once in 32 columns. Built as BLIS builds its
-// own (Van Zee & van de Geijn, ACM TOMS 41(3), 2015): weights are packed once into panels of INT8_ROWS rows, inputs
-// into the CPU's cache, and a micro-kernel makes INT8_ROWS results of a few inputs in registers.
+// Matrix multiply of quantized weights with activations rounded to 8 bits, y = x W^T: integer dot products of 32
+// codes by 32, or 16 by 16 where a scale has but 16 weights, each times both scales, summed in f32. Activations of 2
+// or 3 digits (quant/blocks.h) are multiplied digit by digit, the sums of integers shifted together before they are
+// scaled: with 3, which is to 2^-23 of a block's largest, results are as near as those of f32 arithmetic, for
+// weights' codes are exact and sums are rounded once in 32 columns. Built as BLIS builds its own (Van Zee & van de
+// Geijn, ACM TOMS 41(3), 2015): weights are packed once into panels of INT8_ROWS rows, inputs into the CPU's cache,
+// and a micro-kernel makes INT8_ROWS results of a few inputs in registers.
 //
 // Every set gives the same digits: the integer sums are exact, and each result adds up in one order, of the columns,
 // with fused multiplications. tests/check_kernels.c holds each set to the scalar one bit for bit, and that to the sum.
