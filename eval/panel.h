@@ -2,7 +2,7 @@
 // multiplied by the CPU's own matrix multiply (quant/kernels/gemm.h) where there is one, by OpenBLAS's sgemm elsewhere.
 // In int8 arithmetic quantized weights are repacked (quant/kernels/gemm_int8.h) and others rounded to bf16 where the
 // CPU multiplies that; types without integer kernels are as in f32. Where integers are faster than f32 and, with inputs
-// of three digits, as exact, quantized weights are multiplied so in f32 arithmetic too.
+// of three digits, as exact, weights of such types are multiplied so in f32 arithmetic too.
 #ifndef EVAL_PANEL_H
 #define EVAL_PANEL_H
 

@@ -129,10 +129,11 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     DEFINE_TILE(name, halves, min, offset, 3)
 BLOCK_TYPES(DEFINE_TILES)
 
-#define TILE1(name, type, ...)  [type] = tile1_##name,
-#define TILE2(name, type, ...)  [type] = tile2_##name,
-#define TILE3(name, type, ...)  [type] = tile3_##name,
-#define LAYOUT(name, type, ...) [type] = INT8_UNSIGNED,
+#define TILE1(name, type, ...) [type] = tile1_##name,
+#define TILE2(name, type, ...) [type] = tile2_##name,
+// Where a scale has but 16 weights, three digits are no faster than f32.
+#define TILE3(name, type, block, groups, halves, ...) [type] = halves == 1 ? tile3_##name : NULL,
+#define LAYOUT(name, type, ...)                       [type] = INT8_UNSIGNED,
 const GemmInt8 gemm_int8_avx512_vnni = {
     .name = "avx512 vnni",
     .tokens = TOKENS,
