@@ -149,20 +149,6 @@ void attention_mix(const Transformer *t, const Layer *l, int64_t layer, const Ch
     }
 }
 
-// attention(q, k, v) of x, which is normed already, into t->mixed.
-static void attention(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, KvCache *cache, const float *x) {
-    const ModelDesc *d = t->desc;
-    int64_t k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
-    float *k = cache ? cache->k + layer * cache->capacity * k_dim : t->k;
-    float *v = cache ? cache->v + layer * cache->capacity * v_dim : t->v;
-    float *new_k = k + c->past * k_dim, *new_v = v + c->past * v_dim;
-    attention_project(t, l, x, c->tokens, new_k, new_v);
-    attention_place(t, l, layer, c, new_k);
-    attention_mix(t, l, layer, c, k, v);
-}
-
-static int64_t mixed_width(const ModelDesc *d) { return d->heads * desc_value_dim(d); }
-
 // Puts the rows that are asked for together at the front; returns how many.
 static int64_t rows_gather(const Chunk *c, float *x, int64_t width) {
     int64_t n = 0;
@@ -185,6 +171,24 @@ static void rows_scatter(const Chunk *c, float *x, int64_t width, int64_t n) {
     }
 }
 
+// out = o(attention(q, k, v)) of x, normed already; with `add`, out += that. From here on only rows that are asked for
+// count: `stream`'s are put together at the front as well. Returns how many.
+static int64_t attention(Transformer *t, const Layer *l, int64_t layer, const Chunk *c, KvCache *cache, const float *x,
+                         float *stream, float *out, bool add) {
+    const ModelDesc *d = t->desc;
+    int64_t k_dim = d->kv_heads * d->head_dim, v_dim = d->kv_heads * desc_value_dim(d);
+    float *k = cache ? cache->k + layer * cache->capacity * k_dim : t->k;
+    float *v = cache ? cache->v + layer * cache->capacity * v_dim : t->v;
+    float *new_k = k + c->past * k_dim, *new_v = v + c->past * v_dim;
+    attention_project(t, l, x, c->tokens, new_k, new_v);
+    attention_place(t, l, layer, c, new_k);
+    attention_mix(t, l, layer, c, k, v);
+    int64_t n = rows_gather(c, t->mixed, d->heads * desc_value_dim(d));
+    rows_gather(c, stream, d->dim);
+    apply(t, &l->o, t->mixed, n, out, add);
+    return n;
+}
+
 bool mlp_run(Transformer *t, Layer *l, const float *x, int64_t n, bool keep, float *out, bool add, Error *err) {
     if (l->experts) return experts_apply(t->desc, l, x, n, out, add, keep, &t->mlp, err);
     mlp_apply(t->desc, &l->mlp, x, n, out, add, &t->mlp);
@@ -203,10 +207,7 @@ static bool parallel_layer(Transformer *t, int64_t layer, const Chunk *c, KvCach
     Layer *l = &t->layers[layer];
     int64_t dim = t->desc->dim;
     normalize(t, &l->attn_norm, x, c->tokens, dim, t->normed);
-    attention(t, l, layer, c, cache, t->normed);
-    int64_t n = rows_gather(c, x, dim);
-    rows_gather(c, t->mixed, mixed_width(t->desc));
-    apply(t, &l->o, t->mixed, n, t->branch, false);
+    int64_t n = attention(t, l, layer, c, cache, t->normed, x, t->branch, false);
     if (t->desc->shared_norm)
         rows_gather(c, t->normed, dim);
     else
@@ -228,10 +229,7 @@ static bool serial_layer(Transformer *t, int64_t layer, const Chunk *c, KvCache 
     float *out = direct ? x : t->branch;
 
     if (before) normalize(t, &l->attn_norm, x, c->tokens, dim, input);
-    attention(t, l, layer, c, cache, input);
-    int64_t n = rows_gather(c, x, dim);
-    rows_gather(c, t->mixed, mixed_width(t->desc));
-    apply(t, &l->o, t->mixed, n, out, direct);
+    int64_t n = attention(t, l, layer, c, cache, input, x, out, direct);
     if (after) normalize(t, &l->attn_post_norm, out, n, dim, out);
     if (!direct) branch_add(t, t->branch, n, x);
     if (place == NORM_SUM) normalize(t, &l->attn_post_norm, x, n, dim, x);

@@ -91,11 +91,8 @@ static bool inputs_round(const HeadInput *model, int64_t positions, BlockAct **a
     if (!digits) return true;
     int64_t cols = tensor_cols(weight_of(model));
     *acts = mem_alloc(linear_input_bytes(positions, cols, digits), 1, err);
-    if (!*acts) return false;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < positions; i++)
-        gemm_int8_round(model->hidden + i * cols, cols, digits, *acts + i * (cols / BLOCK) * digits);
-    return true;
+    if (*acts) linear_round(model->hidden, positions, cols, digits, *acts);
+    return *acts;
 }
 
 // y [rows, TILE] of positions row .. row + rows - 1.
@@ -153,8 +150,7 @@ static const Tensor *head_weight(const Model *model) {
 
 size_t head_hidden_bytes(const Model *model) {
     const Tensor *weight = head_weight(model);
-    const Linear output = {.weight = weight, .compute = model->compute, .fine = true};
-    int digits = weight ? linear_digits(&output) : 0;
+    int digits = weight ? panel_digits(weight, model->compute, true) : 0;
     return sizeof(float) + (size_t)digits * sizeof(BlockAct) / BLOCK;
 }
 

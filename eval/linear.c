@@ -233,7 +233,7 @@ static void apply_many(const LinearUse *use, const float *x, const BlockAct *act
     }
 }
 
-static void inputs_round(const float *x, int64_t n, int64_t cols, int digits, BlockAct *acts) {
+void linear_round(const float *x, int64_t n, int64_t cols, int digits, BlockAct *acts) {
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < n; t++) gemm_int8_round(x + t * cols, cols, digits, acts + t * (cols / BLOCK) * digits);
 }
@@ -253,7 +253,7 @@ void linear_apply_all(const LinearUse *uses, int count, const float *x, int64_t 
         apply_few(uses, count, x, n, acts);
         return;
     }
-    if (digits) inputs_round(x, n, cols, digits, acts);
+    if (digits) linear_round(x, n, cols, digits, acts);
     uint8_t *panel = (uint8_t *)memory + linear_input_bytes(n, cols, digits);
     for (int u = 0; u < count; u++) apply_many(&uses[u], x, acts, n, panel);
 }
@@ -312,7 +312,7 @@ void linear_pair(const LinearPair *pair, const float *x, int64_t n, BlockAct *ou
     const int digits = linear_digits(pair->up);
     BlockAct *acts = memory;
     uint8_t *weights = (uint8_t *)memory + linear_input_bytes(n, cols, digits);
-    inputs_round(x, n, cols, digits, acts);
+    linear_round(x, n, cols, digits, acts);
     for (int64_t first = 0; first < rows; first += height) {
         int64_t count = min(height, rows - first);
         Panel panels[2] = {

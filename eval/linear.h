@@ -40,6 +40,9 @@ size_t linear_input_bytes(int64_t n, int64_t cols, int digits);
 // Digits of the inputs of a layer that is multiplied in integers; else 0.
 int linear_digits(const Linear *layer);
 
+// Rounds n inputs [n, cols] to so many digits, into linear_input_bytes.
+void linear_round(const float *x, int64_t n, int64_t cols, int digits, BlockAct *acts);
+
 enum { LINEAR_FEW = 4 }; // up to so many inputs are single ones: memory is the limit, and weights are not made ready
 
 // y [n, rows] = x [n, cols] W^T + b; with `add`, y += that. The digits do not depend on the number of threads. memory:

@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "core/threads.h"
 #include "eval/block.h"
+#include "eval/panel.h"
 #include "quant/kernels/kernels.h"
 #include <string.h>
 
@@ -59,8 +60,8 @@ static size_t one_input(int64_t rows, int64_t cols) {
 size_t transformer_inputs(const Model *m, int64_t n) {
     int digits = 0;
     for (size_t i = 0; i < m->tensor_count; i++) {
-        const Linear layer = {.weight = &m->tensors[i], .compute = m->compute};
-        int own = m->tensors[i].dims > 1 ? linear_digits(&layer) : 0;
+        const Tensor *t = &m->tensors[i];
+        int own = t->dims > 1 ? panel_digits(t, m->compute, false) : 0;
         if (own > digits) digits = own;
     }
     return digits ? linear_input_bytes(n, (int64_t)transformer_panel(m, one_input), digits) : 0;

@@ -162,29 +162,27 @@ enum {
     AVX2_TYPES(ENUM)
 };
 
-#define DEFINE_TILE(name, halves, min, offset, digits)                                                                 \
-    static void tile##digits##_##name(const Int8Tile *a) {                                                             \
+#define TILE_OF(digits, name) tile##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    static void TILE_OF(digits, name)(const Int8Tile *a) {                                                             \
         const Int8Layout layout = (Int8Layout)layout_of_##name;                                                        \
         if (layout == INT8_WIDE)                                                                                       \
             tile((Int8Type){layout, halves, min, 0, digits, false}, 0, wide_dots, a);                                  \
         else                                                                                                           \
             tile((Int8Type){layout, halves, min, offset, digits, false}, depth_of_##name, narrow_dots, a);             \
     }
-#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
-    DEFINE_TILE(name, halves, min, offset, 1)                                                                          \
-    DEFINE_TILE(name, halves, min, offset, 2)
-BLOCK_TYPES(DEFINE_TILES)
+BLOCK_TYPES(INT8_DEFINE_TWO)
 
-#define TILE1(name, type, ...)  [type] = tile1_##name,
-#define TILE2(name, type, ...)  [type] = tile2_##name,
 #define LAYOUT(name, type, ...) [type] = (Int8Layout)layout_of_##name,
 const GemmInt8 gemm_int8_avx2 = {
     .name = "avx2",
     .tokens = TOKENS,
     .layout = {BLOCK_TYPES(LAYOUT)},
-    .tile = {[1] = {BLOCK_TYPES(TILE1)}, [2] = {BLOCK_TYPES(TILE2)}},
+    .tile = {[1] = {BLOCK_TYPES(INT8_TILE_ONE)}, [2] = {BLOCK_TYPES(INT8_TILE_TWO)}},
     .widen = widen,
 };
+#undef TILE_OF
+#undef DEFINE_TILE
 
 // ---- AVX_VNNI: VNNI's instruction on 256 bits, for CPUs that have it without AVX-512.
 
@@ -214,21 +212,17 @@ AVX_VNNI INLINE void vnni_dots(Int8Type t, int depth, const uint8_t *w, const In
     }
 }
 
-#define DEFINE_VNNI(name, halves, min, offset, digits)                                                                 \
-    AVX_VNNI static void vnni##digits##_##name(const Int8Tile *a) {                                                    \
+#define TILE_OF(digits, name) vnni##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    AVX_VNNI static void TILE_OF(digits, name)(const Int8Tile *a) {                                                    \
         tile((Int8Type){INT8_UNSIGNED, halves, min, offset, digits, false}, 0, vnni_dots, a);                          \
     }
-#define DEFINE_VNNIS(name, type, block, groups, halves, min, scales, offset)                                           \
-    DEFINE_VNNI(name, halves, min, offset, 1)                                                                          \
-    DEFINE_VNNI(name, halves, min, offset, 2)
-BLOCK_TYPES(DEFINE_VNNIS)
+BLOCK_TYPES(INT8_DEFINE_TWO)
 
-#define VNNI1(name, type, ...)       [type] = vnni1_##name,
-#define VNNI2(name, type, ...)       [type] = vnni2_##name,
 #define LAYOUT_VNNI(name, type, ...) [type] = INT8_UNSIGNED,
 const GemmInt8 gemm_int8_avx_vnni = {
     .name = "avx vnni",
     .tokens = TOKENS,
     .layout = {BLOCK_TYPES(LAYOUT_VNNI)},
-    .tile = {[1] = {BLOCK_TYPES(VNNI1)}, [2] = {BLOCK_TYPES(VNNI2)}},
+    .tile = {[1] = {BLOCK_TYPES(INT8_TILE_ONE)}, [2] = {BLOCK_TYPES(INT8_TILE_TWO)}},
 };

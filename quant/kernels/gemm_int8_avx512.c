@@ -26,17 +26,15 @@ VNNI INLINE void add_dots(Int8Type t, __m512i dots[PANELS][TOKENS], const uint8_
     STEP_ENDS;
 }
 
-// What dots start at: where they are `shifted` they are one digit already, and worth 256 times as much.
-VNNI INLINE void start_dots(Int8Type t, __m512i dots[PANELS][TOKENS], const BlockAct *x, int64_t step, int h,
-                            bool shifted) {
+// dots += what unsigned codes make them start below zero by.
+VNNI INLINE void add_starts(Int8Type t, __m512i dots[PANELS][TOKENS], const BlockAct *x, int64_t step, int h) {
     STEP_ENDS;
     UNROLL
     for (int i = 0; i < TOKENS; i++) {
         __m512i start =
             t.offset ? _mm512_set1_epi32(x[i * step].starts[act_start(t.offset, h)]) : _mm512_setzero_si512();
         UNROLL
-        for (int p = 0; p < PANELS; p++)
-            dots[p][i] = shifted ? _mm512_add_epi32(_mm512_slli_epi32(dots[p][i], 8), start) : start;
+        for (int p = 0; p < PANELS; p++) dots[p][i] = _mm512_add_epi32(dots[p][i], start);
     }
 }
 
@@ -85,20 +83,17 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
         for (int h = 0; h < t.halves; h++) {
             const uint8_t *scales = w + int8_scales_at(t) + (size_t)h * int8_lane_bytes();
             __m512i dots[PANELS][TOKENS];
-            start_dots(t, dots, x, step, h, false);
-            add_dots(t, dots, w, panel, x, step, h);
-            if (last == 2) {
-                if (int8_at_once(t)) {
-                    shift(dots);
-                } else {
+            clear(dots);
+            UNROLL
+            for (int k = 0; k <= last; k++) {
+                if (k == 1 && !int8_at_once(t)) {
                     add_scaled(t, sums, dots, scales, panel, x, step);
                     clear(dots);
+                } else if (k > 0) {
+                    shift(dots);
                 }
-                add_dots(t, dots, w, panel, x + 1, step, h);
-            }
-            if (last > 0) {
-                start_dots(t, dots, x + last, step, h, true);
-                add_dots(t, dots, w, panel, x + last, step, h);
+                if (k == 0 || k == last) add_starts(t, dots, x + k, step, h);
+                add_dots(t, dots, w, panel, x + k, step, h);
             }
             add_scaled(t, sums, dots, scales, panel, x + last, step);
         }
@@ -119,24 +114,19 @@ VNNI INLINE void tile(Int8Type t, const Int8Tile *a) {
     }
 }
 
-#define DEFINE_TILE(name, halves, min, offset, digits)                                                                 \
-    VNNI static void tile##digits##_##name(const Int8Tile *a) {                                                        \
+#define TILE_OF(digits, name) tile##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    VNNI static void TILE_OF(digits, name)(const Int8Tile *a) {                                                        \
         tile((Int8Type){INT8_UNSIGNED, halves, min, offset, digits, offset == 8}, a);                                  \
     }
-#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
-    DEFINE_TILE(name, halves, min, offset, 1)                                                                          \
-    DEFINE_TILE(name, halves, min, offset, 2)                                                                          \
-    DEFINE_TILE(name, halves, min, offset, 3)
-BLOCK_TYPES(DEFINE_TILES)
+BLOCK_TYPES(INT8_DEFINE_THREE)
 
-#define TILE1(name, type, ...) [type] = tile1_##name,
-#define TILE2(name, type, ...) [type] = tile2_##name,
 // Where a scale has but 16 weights, three digits are no faster than f32.
-#define TILE3(name, type, block, groups, halves, ...) [type] = halves == 1 ? tile3_##name : NULL,
-#define LAYOUT(name, type, ...)                       [type] = INT8_UNSIGNED,
+#define TILE_THREE(name, type, block, groups, halves, ...) [type] = halves == 1 ? TILE_OF(3, name) : NULL,
+#define LAYOUT(name, type, ...)                            [type] = INT8_UNSIGNED,
 const GemmInt8 gemm_int8_avx512_vnni = {
     .name = "avx512 vnni",
     .tokens = TOKENS,
     .layout = {BLOCK_TYPES(LAYOUT)},
-    .tile = {[1] = {BLOCK_TYPES(TILE1)}, [2] = {BLOCK_TYPES(TILE2)}, [3] = {BLOCK_TYPES(TILE3)}},
+    .tile = {[1] = {BLOCK_TYPES(INT8_TILE_ONE)}, [2] = {BLOCK_TYPES(INT8_TILE_TWO)}, [3] = {BLOCK_TYPES(TILE_THREE)}},
 };

@@ -244,69 +244,61 @@ INLINE void panel_times(GemvType t, DotFn dot, const uint8_t *panel, int64_t gro
 
 // ---- the tables
 
-#define TILE1(name, type, ...) [type] = TILE_OF(1, name),
-#define TILE2(name, type, ...) [type] = TILE_OF(2, name),
 #define TILES                                                                                                          \
     {                                                                                                                  \
-        [1] = {BLOCK_TYPES(TILE1)}, [2] = { BLOCK_TYPES(TILE2) }                                                       \
+        [1] = {BLOCK_TYPES(INT8_TILE_ONE)}, [2] = { BLOCK_TYPES(INT8_TILE_TWO) }                                       \
     }
 
-#define DEFINE_WIDE(name, type, block, groups, halves, min, ...)                                                       \
-    static void wide1_##name(const Int8Tile *a) {                                                                      \
-        tile((Int8Type){INT8_SIGNED, halves, min, 0, 1, false}, dot_wide, a);                                          \
-    }                                                                                                                  \
-    static void wide2_##name(const Int8Tile *a) {                                                                      \
-        tile((Int8Type){INT8_SIGNED, halves, min, 0, 2, false}, dot_wide, a);                                          \
+#define TILE_OF(digits, name) wide##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    static void TILE_OF(digits, name)(const Int8Tile *a) {                                                             \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, digits, false}, dot_wide, a);                                     \
     }
 #define DEFINE_GEMV_WIDE(name, type, ...)                                                                              \
     static void gemv_wide_##name(const uint8_t *panel, int64_t groups, const BlockAct *x, float y[GEMV_ROWS]) {        \
         panel_times((GemvType){__VA_ARGS__}, dot_wide, panel, groups, x, y);                                           \
     }
-BLOCK_TYPES(DEFINE_WIDE)
+BLOCK_TYPES(INT8_DEFINE_TWO)
 GEMV_TYPES(DEFINE_GEMV_WIDE)
 
-#define TILE_OF(digits, name) wide##digits##_##name
 static const GemmInt8 wide = {.name = "neon", .tokens = TOKENS, .tile = TILES};
 #undef TILE_OF
+#undef DEFINE_TILE
 
 #if defined(DOTPROD)
 DOTPROD INLINE int32x4_t dot_sdot(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
 
-#define DEFINE_SDOT(name, type, block, groups, halves, min, ...)                                                       \
-    DOTPROD static void sdot1_##name(const Int8Tile *a) {                                                              \
-        tile((Int8Type){INT8_SIGNED, halves, min, 0, 1, false}, dot_sdot, a);                                          \
-    }                                                                                                                  \
-    DOTPROD static void sdot2_##name(const Int8Tile *a) {                                                              \
-        tile((Int8Type){INT8_SIGNED, halves, min, 0, 2, false}, dot_sdot, a);                                          \
+#define TILE_OF(digits, name) sdot##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    DOTPROD static void TILE_OF(digits, name)(const Int8Tile *a) {                                                     \
+        tile((Int8Type){INT8_SIGNED, halves, min, 0, digits, false}, dot_sdot, a);                                     \
     }
 #define DEFINE_GEMV_SDOT(name, type, ...)                                                                              \
     DOTPROD static void gemv_sdot_##name(const uint8_t *panel, int64_t groups, const BlockAct *x,                      \
                                          float y[GEMV_ROWS]) {                                                         \
         panel_times((GemvType){__VA_ARGS__}, dot_sdot, panel, groups, x, y);                                           \
     }
-BLOCK_TYPES(DEFINE_SDOT)
+BLOCK_TYPES(INT8_DEFINE_TWO)
 GEMV_TYPES(DEFINE_GEMV_SDOT)
 
-#define TILE_OF(digits, name) sdot##digits##_##name
 static const GemmInt8 sdot = {.name = "neon dotprod", .tokens = TOKENS, .tile = TILES};
 #undef TILE_OF
+#undef DEFINE_TILE
 #endif
 
 #if defined(I8MM)
-#define DEFINE_SMMLA(name, type, block, groups, halves, min, ...)                                                      \
-    I8MM static void smmla1_##name(const Int8Tile *a) {                                                                \
-        tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0, 1, false}, a);                                           \
-    }                                                                                                                  \
-    I8MM static void smmla2_##name(const Int8Tile *a) {                                                                \
-        tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0, 2, false}, a);                                           \
+#define TILE_OF(digits, name) smmla##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    I8MM static void TILE_OF(digits, name)(const Int8Tile *a) {                                                        \
+        tile_of_pairs((Int8Type){INT8_EIGHTS, halves, min, 0, digits, false}, a);                                      \
     }
-BLOCK_TYPES(DEFINE_SMMLA)
+BLOCK_TYPES(INT8_DEFINE_TWO)
 
-#define TILE_OF(digits, name)   smmla##digits##_##name
 #define LAYOUT(name, type, ...) [type] = INT8_EIGHTS,
 static const GemmInt8 smmla = {
     .name = "neon i8mm", .tokens = 2 * INPUT_PAIRS, .layout = {BLOCK_TYPES(LAYOUT)}, .tile = TILES};
 #undef TILE_OF
+#undef DEFINE_TILE
 #endif
 
 void gemm_int8_neon(Kernels *k, const Cpu *cpu) {

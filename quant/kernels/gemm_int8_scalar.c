@@ -35,21 +35,16 @@ static void tile(Int8Type t, const Int8Tile *a) {
     }
 }
 
-#define DEFINE_TILE(name, halves, min, offset, digits)                                                                 \
-    static void tile##digits##_##name(const Int8Tile *a) {                                                             \
+#define TILE_OF(digits, name) tile##digits##_##name
+#define DEFINE_TILE(digits, name, halves, min, offset)                                                                 \
+    static void TILE_OF(digits, name)(const Int8Tile *a) {                                                             \
         tile((Int8Type){INT8_SIGNED, halves, min, 0, digits, offset == 8}, a);                                         \
     }
-#define DEFINE_TILES(name, type, block, groups, halves, min, scales, offset)                                           \
-    DEFINE_TILE(name, halves, min, offset, 1)                                                                          \
-    DEFINE_TILE(name, halves, min, offset, 2)                                                                          \
-    DEFINE_TILE(name, halves, min, offset, 3)
-BLOCK_TYPES(DEFINE_TILES)
+BLOCK_TYPES(INT8_DEFINE_THREE)
 
-#define TILE1(name, type, ...) [type] = tile1_##name,
-#define TILE2(name, type, ...) [type] = tile2_##name,
-#define TILE3(name, type, ...) [type] = tile3_##name,
 const GemmInt8 gemm_int8_scalar = {
     .name = "scalar",
     .tokens = 1,
-    .tile = {[1] = {BLOCK_TYPES(TILE1)}, [2] = {BLOCK_TYPES(TILE2)}, [3] = {BLOCK_TYPES(TILE3)}},
+    .tile =
+        {[1] = {BLOCK_TYPES(INT8_TILE_ONE)}, [2] = {BLOCK_TYPES(INT8_TILE_TWO)}, [3] = {BLOCK_TYPES(INT8_TILE_THREE)}},
 };

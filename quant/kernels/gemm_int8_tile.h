@@ -24,6 +24,19 @@ INLINE size_t int8_scales_at(Int8Type t) { return INT8_LANES * BLOCK * (t.layout
 INLINE size_t int8_min_at(Int8Type t) { return int8_scales_at(t) + (size_t)t.halves * int8_lane_bytes(); }
 INLINE size_t int8_record(Int8Type t) { return int8_min_at(t) + (t.min ? int8_lane_bytes() : 0); }
 
+// What a set has for every type. It says before how a function is called, TILE_OF(digits, name), and how one is
+// defined, DEFINE_TILE(digits, name, halves, min, offset).
+#define INT8_DEFINE_TWO(name, type, block, groups, halves, min, scales, offset)                                        \
+    DEFINE_TILE(1, name, halves, min, offset)                                                                          \
+    DEFINE_TILE(2, name, halves, min, offset)
+#define INT8_DEFINE_THREE(name, type, block, groups, halves, min, scales, offset)                                      \
+    DEFINE_TILE(1, name, halves, min, offset)                                                                          \
+    DEFINE_TILE(2, name, halves, min, offset)                                                                          \
+    DEFINE_TILE(3, name, halves, min, offset)
+#define INT8_TILE_ONE(name, type, ...)   [type] = TILE_OF(1, name),
+#define INT8_TILE_TWO(name, type, ...)   [type] = TILE_OF(2, name),
+#define INT8_TILE_THREE(name, type, ...) [type] = TILE_OF(3, name),
+
 INLINE float int8_float(const uint8_t *at) {
     float f;
     memcpy(&f, at, sizeof f);
